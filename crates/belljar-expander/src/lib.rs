@@ -1,0 +1,1 @@
+//! Runs guest modules and answers shims: engine, WASI layer, limits.

@@ -1,0 +1,1 @@
+//! Macro package to scratch package to module: rewriting, overlays, nested builds, toolchain.

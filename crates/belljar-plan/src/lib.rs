@@ -1,0 +1,1 @@
+//! Cargo's side of a build: unit graph, lockfile, which macros, which units only macros need.

@@ -1,0 +1,1 @@
+//! What a guest may reach, and why.

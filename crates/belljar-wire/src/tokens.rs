@@ -1,0 +1,683 @@
+//! Token streams as bytes.
+//!
+//! # Input: from rustc to the guest
+//!
+//! An [`Input`] is one stream (derive, function-like) or two (attribute: its arguments, then its item). Every token has
+//! a *handle*: a `u32` counted up in the order the tokens stand in the text, over both streams. A leaf takes one handle,
+//! a group three (the whole, its opening and its closing delimiter), then its contents follow. A handle names the token
+//! and its span at once.
+//!
+//! ```text
+//! input   = u16 number of streams, stream*
+//! stream  = u32 handles in it, u32 bytes of its trees, tree*
+//! tree    = IDENT text | RAW_IDENT text | LITERAL text | ALONE u8 | JOINT u8 | GROUP_x stream
+//! ```
+//!
+//! Worked example: `a.b(-1)` as the only stream.
+//!
+//! ```text
+//! 01 00                      one stream
+//! 08 00 00 00  12 00 00 00   8 handles, 18 bytes
+//! 01 01 61                   handle 0: ident `a`
+//! 04 2e                      handle 1: punct `.`, alone
+//! 01 01 62                   handle 2: ident `b`
+//! 10                         handles 3, 4, 5: a parenthesised group
+//!   02 00 00 00  05 00 00 00   2 handles, 5 bytes inside
+//!   04 2d                      handle 6: punct `-`, alone
+//!   03 01 31                   handle 7: literal `1`
+//! ```
+//!
+//! A raw identifier's text comes without `r#`. A literal's text is exactly what rustc prints, suffix and quotes
+//! included. Doc comments have been made attributes by rustc already.
+//!
+//! A stream that was *lexed* (the answer to [`crate::abi::question::LEX_STREAM`]) has the same form; its tokens have no
+//! handles and all stand at the call site.
+//!
+//! # Output: from the guest to rustc
+//!
+//! ```text
+//! output  = varint number of derived spans, derived*, out*
+//! derived = u8 operation, span, [span]
+//! out     = REF_TREE varint handle          the input's leaf or group of that handle, as it came
+//!         | REF_CONTENTS varint handle      all that stands inside the input's group of that handle
+//!         | REF_STREAM u8 number            the whole input stream of that number
+//!         | IDENT text span | RAW_IDENT text span | LITERAL text span | ALONE u8 span | JOINT u8 span
+//!         | GROUP_x span, u32 bytes of its outs, out*
+//! span    = varint: 0 the call site, 1 the mixed site, 2 + n the span of handle n;
+//!           2 + handles + n is the n-th derived span, which only names spans before it
+//! ```
+//!
+//! A reference *is* the input's token: hygiene, `$crate`, literal forms and the compiler's private spacing survive,
+//! and no text is repeated that would have to be believed.
+
+use crate::bytes::{Malformed, Reader, Writer};
+
+/// First byte of a tree.
+pub mod tag {
+    pub const IDENT: u8 = 0x01;
+    pub const RAW_IDENT: u8 = 0x02;
+    pub const LITERAL: u8 = 0x03;
+    pub const ALONE: u8 = 0x04;
+    pub const JOINT: u8 = 0x05;
+    pub const GROUP_PAREN: u8 = 0x10;
+    pub const GROUP_BRACE: u8 = 0x11;
+    pub const GROUP_BRACKET: u8 = 0x12;
+    pub const GROUP_NONE: u8 = 0x13;
+    pub const REF_TREE: u8 = 0x20;
+    pub const REF_CONTENTS: u8 = 0x21;
+    pub const REF_STREAM: u8 = 0x22;
+}
+
+/// Operations that make a span out of others.
+pub mod derive_op {
+    /// `a.resolved_at(b)`
+    pub const RESOLVED_AT: u8 = 1;
+    /// `a.located_at(b)`
+    pub const LOCATED_AT: u8 = 2;
+    /// `a.start()`
+    pub const START: u8 = 3;
+    /// `a.end()`
+    pub const END: u8 = 4;
+}
+
+/// How deep groups may nest, counted on the output. rustc's own parser overflows its stack not far beyond.
+pub const MAX_DEPTH: usize = 2_000;
+
+/// The characters a `Punct` can be (`library/proc_macro/src/lib.rs`, `Punct::new`).
+pub const PUNCT_CHARS: &[u8] = b"=<>!~+-*/%^&|@.,;:#$?'";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Delimiter {
+    Parenthesis,
+    Brace,
+    Bracket,
+    None,
+}
+
+impl Delimiter {
+    #[must_use]
+    pub fn tag(self) -> u8 {
+        match self {
+            Delimiter::Parenthesis => tag::GROUP_PAREN,
+            Delimiter::Brace => tag::GROUP_BRACE,
+            Delimiter::Bracket => tag::GROUP_BRACKET,
+            Delimiter::None => tag::GROUP_NONE,
+        }
+    }
+
+    #[must_use]
+    pub fn from_tag(tag: u8) -> Option<Self> {
+        Some(match tag {
+            tag::GROUP_PAREN => Delimiter::Parenthesis,
+            tag::GROUP_BRACE => Delimiter::Brace,
+            tag::GROUP_BRACKET => Delimiter::Bracket,
+            tag::GROUP_NONE => Delimiter::None,
+            _ => return None,
+        })
+    }
+}
+
+/// A span as it stands in an output or a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct WireSpan(pub u32);
+
+impl WireSpan {
+    pub const CALL_SITE: WireSpan = WireSpan(0);
+    pub const MIXED_SITE: WireSpan = WireSpan(1);
+
+    /// The span of an input token. `handle` is below 2^32 - 2.
+    #[must_use]
+    pub fn of_handle(handle: u32) -> Self {
+        WireSpan(handle.wrapping_add(2))
+    }
+
+    /// What an index means, given how many handles the input has.
+    #[must_use]
+    pub fn resolve(self, handles: u32) -> SpanRef {
+        match self.0 {
+            0 => SpanRef::CallSite,
+            1 => SpanRef::MixedSite,
+            n if n - 2 < handles => SpanRef::Handle(n - 2),
+            n => SpanRef::Derived(n - 2 - handles),
+        }
+    }
+}
+
+/// What a [`WireSpan`] names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpanRef {
+    CallSite,
+    MixedSite,
+    /// The span of the input token with this handle.
+    Handle(u32),
+    /// The derived span with this number.
+    Derived(u32),
+}
+
+/// A stream's place in a buffer: where its trees begin and end, and the handle of its first tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamAt {
+    pub start: usize,
+    pub end: usize,
+    /// Handle of the first tree. Without meaning for lexed streams.
+    pub first_handle: u32,
+    pub handles: u32,
+}
+
+/// Reads the header of a stream at the reader's place, and leaves the reader behind the stream.
+pub fn read_stream(r: &mut Reader<'_>, first_handle: u32) -> Result<StreamAt, Malformed> {
+    let handles = r.u32()?;
+    let bytes = r.u32()? as usize;
+    let start = r.pos();
+    r.take(bytes, "a stream as long as it says")?;
+    first_handle.checked_add(handles).ok_or_else(|| r.malformed("fewer tokens"))?;
+    Ok(StreamAt { start, end: start + bytes, first_handle, handles })
+}
+
+/// One tree of an input, read shallowly: a group's contents are named, not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InTree<'a> {
+    Ident { text: &'a str, raw: bool },
+    Literal { text: &'a str },
+    Punct { ch: u8, joint: bool },
+    Group { delimiter: Delimiter, contents: StreamAt },
+}
+
+impl InTree<'_> {
+    /// How many handles the tree takes, its contents included.
+    #[must_use]
+    pub fn handles(&self) -> u32 {
+        match self {
+            InTree::Group { contents, .. } => contents.handles + 3,
+            _ => 1,
+        }
+    }
+}
+
+/// Reads the next tree of an input stream. `handle` is the tree's own handle. O(1): a group is skipped by its length.
+pub fn read_tree<'a>(r: &mut Reader<'a>, handle: u32) -> Result<InTree<'a>, Malformed> {
+    let at = r.pos();
+    let tag = r.u8()?;
+    Ok(match tag {
+        tag::IDENT | tag::RAW_IDENT => InTree::Ident { text: r.text()?, raw: tag == tag::RAW_IDENT },
+        tag::LITERAL => InTree::Literal { text: r.text()? },
+        tag::ALONE | tag::JOINT => InTree::Punct { ch: r.u8()?, joint: tag == tag::JOINT },
+        _ => {
+            let bad = Malformed { expected: "a token tag", at };
+            let delimiter = Delimiter::from_tag(tag).ok_or(bad)?;
+            let first = handle.checked_add(3).ok_or_else(|| r.malformed("fewer tokens"))?;
+            InTree::Group { delimiter, contents: read_stream(r, first)? }
+        }
+    })
+}
+
+/// The streams of an input, checked whole: every later [`read_tree`] on them succeeds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    pub streams: Vec<StreamAt>,
+    /// Handles over all streams.
+    pub handles: u32,
+}
+
+impl Input {
+    /// Reads the headers only. For bytes that an expander has checked already.
+    pub fn read(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut r = Reader::new(bytes);
+        let n = r.u16()?;
+        if n > 2 {
+            return Err(Malformed { expected: "at most two streams", at: 0 });
+        }
+        let mut streams = Vec::new();
+        let mut handles = 0;
+        for _ in 0..n {
+            let stream = read_stream(&mut r, handles)?;
+            handles += stream.handles;
+            streams.push(stream);
+        }
+        r.end()?;
+        Ok(Self { streams, handles })
+    }
+
+    /// Reads everything: each tree, each length and each count of handles.
+    pub fn check(bytes: &[u8]) -> Result<Self, Malformed> {
+        let input = Self::read(bytes)?;
+        for stream in &input.streams {
+            check_stream(bytes, *stream)?;
+        }
+        Ok(input)
+    }
+}
+
+/// Checks all trees of an input or lexed stream. Iterative: depth costs memory of this call only, bounded by the bytes.
+pub fn check_stream(bytes: &[u8], stream: StreamAt) -> Result<(), Malformed> {
+    let mut todo = vec![stream];
+    while let Some(s) = todo.pop() {
+        let mut r = Reader::new(&bytes[..s.end]);
+        r.take(s.start, "a stream inside the buffer")?;
+        let mut handle = s.first_handle;
+        while !r.is_empty() {
+            let at = r.pos();
+            let tree = read_tree(&mut r, handle)?;
+            match tree {
+                InTree::Punct { ch, .. } if !PUNCT_CHARS.contains(&ch) => {
+                    return Err(Malformed { expected: "a punctuation character", at });
+                }
+                InTree::Group { contents, .. } => todo.push(contents),
+                _ => {}
+            }
+            handle = handle.checked_add(tree.handles()).ok_or_else(|| r.malformed("fewer tokens"))?;
+        }
+        if handle - s.first_handle != s.handles {
+            return Err(Malformed { expected: "as many tokens as the stream says", at: s.start });
+        }
+    }
+    Ok(())
+}
+
+/// Writes an input (or a lexed stream) tree by tree.
+///
+/// ```
+/// use belljar_wire::tokens::{Delimiter, Input, InputWriter};
+/// let mut w = InputWriter::new(1);
+/// w.begin_stream();
+/// assert_eq!(w.ident("a", false), 0);
+/// assert_eq!(w.begin_group(Delimiter::Parenthesis), 1);
+/// assert_eq!(w.literal("1"), 4);
+/// w.end_group();
+/// w.end_stream();
+/// assert_eq!(Input::check(&w.into_bytes()).unwrap().handles, 5);
+/// ```
+#[derive(Debug)]
+pub struct InputWriter {
+    out: Writer,
+    handles: u32,
+    /// For each open stream: where its header is, and the handle of its first tree.
+    open: Vec<(usize, u32)>,
+}
+
+impl InputWriter {
+    /// `streams` is how many streams will be written.
+    #[must_use]
+    pub fn new(streams: u16) -> Self {
+        let mut out = Writer::with_capacity(1024);
+        out.u16(streams);
+        Self { out, handles: 0, open: Vec::new() }
+    }
+
+    /// A writer for a single lexed stream, without the count of streams before it.
+    #[must_use]
+    pub fn lexed() -> Self {
+        Self { out: Writer::new(), handles: 0, open: Vec::new() }
+    }
+
+    pub fn begin_stream(&mut self) {
+        let at = self.out.reserve_u32();
+        self.out.u32(0);
+        self.open.push((at, self.handles));
+    }
+
+    /// Ends what the last [`Self::begin_stream`] or [`Self::begin_group`] began.
+    pub fn end_stream(&mut self) {
+        if let Some((at, first)) = self.open.pop() {
+            let bytes = self.out.len() - at - 8;
+            self.out.patch_u32(at, self.handles - first);
+            self.out.patch_u32(at + 4, bytes as u32);
+        }
+    }
+
+    /// Returns the handle.
+    pub fn ident(&mut self, text: &str, raw: bool) -> u32 {
+        self.out.u8(if raw { tag::RAW_IDENT } else { tag::IDENT });
+        self.out.text(text);
+        self.next(1)
+    }
+
+    /// Returns the handle.
+    pub fn literal(&mut self, text: &str) -> u32 {
+        self.out.u8(tag::LITERAL);
+        self.out.text(text);
+        self.next(1)
+    }
+
+    /// Returns the handle.
+    pub fn punct(&mut self, ch: u8, joint: bool) -> u32 {
+        self.out.u8(if joint { tag::JOINT } else { tag::ALONE });
+        self.out.u8(ch);
+        self.next(1)
+    }
+
+    /// Returns the group's handle; its delimiters have the two after it.
+    pub fn begin_group(&mut self, delimiter: Delimiter) -> u32 {
+        self.out.u8(delimiter.tag());
+        let handle = self.next(3);
+        self.begin_stream();
+        handle
+    }
+
+    pub fn end_group(&mut self) {
+        self.end_stream();
+    }
+
+    /// Handles given out so far.
+    #[must_use]
+    pub fn handles(&self) -> u32 {
+        self.handles
+    }
+
+    /// Bytes written so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.handles == 0
+    }
+
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.out.into_bytes()
+    }
+
+    fn next(&mut self, n: u32) -> u32 {
+        let handle = self.handles;
+        self.handles = self.handles.saturating_add(n);
+        handle
+    }
+}
+
+/// A span made out of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Derived {
+    ResolvedAt(WireSpan, WireSpan),
+    LocatedAt(WireSpan, WireSpan),
+    Start(WireSpan),
+    End(WireSpan),
+}
+
+pub fn write_derived(w: &mut Writer, derived: &[Derived]) {
+    w.varint(derived.len() as u32);
+    for d in derived {
+        match *d {
+            Derived::ResolvedAt(a, b) | Derived::LocatedAt(a, b) => {
+                let resolved = matches!(d, Derived::ResolvedAt(..));
+                w.u8(if resolved { derive_op::RESOLVED_AT } else { derive_op::LOCATED_AT });
+                w.varint(a.0);
+                w.varint(b.0);
+            }
+            Derived::Start(a) | Derived::End(a) => {
+                w.u8(if matches!(d, Derived::Start(_)) { derive_op::START } else { derive_op::END });
+                w.varint(a.0);
+            }
+        }
+    }
+}
+
+/// Reads the table of derived spans and checks that each names only spans that exist before it.
+pub fn read_derived(r: &mut Reader<'_>, handles: u32) -> Result<Vec<Derived>, Malformed> {
+    let n = r.varint()?;
+    let mut derived = Vec::new();
+    for k in 0..n {
+        let op = r.u8()?;
+        let a = read_span(r, handles, k)?;
+        derived.push(match op {
+            derive_op::RESOLVED_AT => Derived::ResolvedAt(a, read_span(r, handles, k)?),
+            derive_op::LOCATED_AT => Derived::LocatedAt(a, read_span(r, handles, k)?),
+            derive_op::START => Derived::Start(a),
+            derive_op::END => Derived::End(a),
+            _ => return Err(r.malformed("an operation on spans")),
+        });
+    }
+    Ok(derived)
+}
+
+/// Reads a span and checks that it exists, given the number of handles and of derived spans.
+pub fn read_span(r: &mut Reader<'_>, handles: u32, derived: u32) -> Result<WireSpan, Malformed> {
+    let at = r.pos();
+    let span = WireSpan(r.varint()?);
+    match span.resolve(handles) {
+        SpanRef::Derived(n) if n >= derived => Err(Malformed { expected: "a span that exists", at }),
+        _ => Ok(span),
+    }
+}
+
+/// One piece of an output, read shallowly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutTree<'a> {
+    RefTree(u32),
+    RefContents(u32),
+    RefStream(u8),
+    Ident {
+        text: &'a str,
+        raw: bool,
+        span: WireSpan,
+    },
+    Literal {
+        text: &'a str,
+        span: WireSpan,
+    },
+    Punct {
+        ch: u8,
+        joint: bool,
+        span: WireSpan,
+    },
+    /// The group's pieces follow; they end at `end`, an offset in the buffer.
+    Group {
+        delimiter: Delimiter,
+        span: WireSpan,
+        end: usize,
+    },
+}
+
+/// Reads the next piece; behind a group's header the reader stands at its first piece.
+pub fn read_out<'a>(r: &mut Reader<'a>, handles: u32, derived: u32) -> Result<OutTree<'a>, Malformed> {
+    let at = r.pos();
+    let tag = r.u8()?;
+    Ok(match tag {
+        tag::REF_TREE => OutTree::RefTree(r.varint()?),
+        tag::REF_CONTENTS => OutTree::RefContents(r.varint()?),
+        tag::REF_STREAM => OutTree::RefStream(r.u8()?),
+        tag::IDENT | tag::RAW_IDENT => {
+            let text = r.text()?;
+            OutTree::Ident { text, raw: tag == tag::RAW_IDENT, span: read_span(r, handles, derived)? }
+        }
+        tag::LITERAL => {
+            let text = r.text()?;
+            OutTree::Literal { text, span: read_span(r, handles, derived)? }
+        }
+        tag::ALONE | tag::JOINT => {
+            let ch = r.u8()?;
+            if !PUNCT_CHARS.contains(&ch) {
+                return Err(Malformed { expected: "a punctuation character", at: at + 1 });
+            }
+            OutTree::Punct { ch, joint: tag == tag::JOINT, span: read_span(r, handles, derived)? }
+        }
+        _ => {
+            let bad = Malformed { expected: "a token tag", at };
+            let delimiter = Delimiter::from_tag(tag).ok_or(bad)?;
+            let span = read_span(r, handles, derived)?;
+            let bytes = r.u32()? as usize;
+            if bytes > r.remaining() {
+                return Err(r.malformed("a group as long as it says"));
+            }
+            OutTree::Group { delimiter, span, end: r.pos() + bytes }
+        }
+    })
+}
+
+/// Writes an output. Spans are given as [`WireSpan`]s; the table of derived spans is written first, by the caller,
+/// with [`write_derived`].
+#[derive(Debug, Default)]
+pub struct OutputWriter {
+    out: Writer,
+}
+
+impl OutputWriter {
+    #[must_use]
+    pub fn new() -> Self {
+        Self { out: Writer::with_capacity(4096) }
+    }
+
+    pub fn ref_tree(&mut self, handle: u32) {
+        self.out.u8(tag::REF_TREE);
+        self.out.varint(handle);
+    }
+
+    pub fn ref_contents(&mut self, handle: u32) {
+        self.out.u8(tag::REF_CONTENTS);
+        self.out.varint(handle);
+    }
+
+    pub fn ref_stream(&mut self, number: u8) {
+        self.out.u8(tag::REF_STREAM);
+        self.out.u8(number);
+    }
+
+    pub fn ident(&mut self, text: &str, raw: bool, span: WireSpan) {
+        self.out.u8(if raw { tag::RAW_IDENT } else { tag::IDENT });
+        self.out.text(text);
+        self.out.varint(span.0);
+    }
+
+    pub fn literal(&mut self, text: &str, span: WireSpan) {
+        self.out.u8(tag::LITERAL);
+        self.out.text(text);
+        self.out.varint(span.0);
+    }
+
+    pub fn punct(&mut self, ch: u8, joint: bool, span: WireSpan) {
+        self.out.u8(if joint { tag::JOINT } else { tag::ALONE });
+        self.out.u8(ch);
+        self.out.varint(span.0);
+    }
+
+    /// Returns what [`Self::end_group`] wants.
+    pub fn begin_group(&mut self, delimiter: Delimiter, span: WireSpan) -> usize {
+        self.out.u8(delimiter.tag());
+        self.out.varint(span.0);
+        self.out.reserve_u32()
+    }
+
+    pub fn end_group(&mut self, begun: usize) {
+        let bytes = self.out.len() - begun - 4;
+        self.out.patch_u32(begun, bytes as u32);
+    }
+
+    /// The whole output: the table of derived spans, then the pieces.
+    #[must_use]
+    pub fn finish(self, derived: &[Derived]) -> Vec<u8> {
+        let mut whole = Writer::with_capacity(self.out.len() + 8);
+        write_derived(&mut whole, derived);
+        whole.raw(self.out.as_bytes());
+        whole.into_bytes()
+    }
+}
+
+/// Which handles of an input begin a tree, and which of those are groups. Lets an output's references be checked
+/// in constant time each.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    kinds: Vec<HandleKind>,
+    streams: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HandleKind {
+    Leaf,
+    Group,
+    Delimiter,
+}
+
+impl Shape {
+    /// Reads a whole input once. `bytes` may be unchecked: everything [`Input::check`] finds is found here too.
+    pub fn of(bytes: &[u8]) -> Result<Self, Malformed> {
+        let input = Input::check(bytes)?;
+        // `check` has walked `handles` trees that exist in `bytes`, so this allocation is in proportion to them.
+        let mut kinds = vec![HandleKind::Leaf; input.handles as usize];
+        let mut todo = input.streams.clone();
+        while let Some(s) = todo.pop() {
+            let mut r = Reader::new(&bytes[..s.end]);
+            r.take(s.start, "a stream inside the buffer")?;
+            let mut handle = s.first_handle;
+            while !r.is_empty() {
+                let tree = read_tree(&mut r, handle)?;
+                if let InTree::Group { contents, .. } = tree {
+                    let h = handle as usize;
+                    kinds[h] = HandleKind::Group;
+                    kinds[h + 1] = HandleKind::Delimiter;
+                    kinds[h + 2] = HandleKind::Delimiter;
+                    todo.push(contents);
+                }
+                handle += tree.handles();
+            }
+        }
+        Ok(Self { kinds, streams: input.streams.len() as u8 })
+    }
+
+    #[must_use]
+    pub fn handles(&self) -> u32 {
+        self.kinds.len() as u32
+    }
+
+    #[must_use]
+    pub fn streams(&self) -> u8 {
+        self.streams
+    }
+
+    /// Does this handle begin a leaf or a group?
+    #[must_use]
+    pub fn is_tree(&self, handle: u32) -> bool {
+        matches!(self.kinds.get(handle as usize), Some(HandleKind::Leaf | HandleKind::Group))
+    }
+
+    #[must_use]
+    pub fn is_group(&self, handle: u32) -> bool {
+        matches!(self.kinds.get(handle as usize), Some(HandleKind::Group))
+    }
+}
+
+/// Walks an output and checks its form: tags, lengths, references, spans and depth. `leaf` is called for every *new*
+/// token and decides whether its text is one token of that kind (the wire knows no lexical rules).
+pub fn check_output(
+    bytes: &[u8],
+    shape: &Shape,
+    mut leaf: impl FnMut(&OutTree<'_>) -> Result<(), &'static str>,
+) -> Result<(), Malformed> {
+    let mut r = Reader::new(bytes);
+    let derived = read_derived(&mut r, shape.handles())?.len() as u32;
+    let mut open: Vec<usize> = Vec::new();
+    loop {
+        while open.last() == Some(&r.pos()) {
+            open.pop();
+        }
+        if r.is_empty() && open.is_empty() {
+            return Ok(());
+        }
+        let at = r.pos();
+        let tree = read_out(&mut r, shape.handles(), derived)?;
+        let bad = |expected| Err(Malformed { expected, at });
+        match tree {
+            OutTree::RefTree(h) if !shape.is_tree(h) => return bad("a handle of an input token"),
+            OutTree::RefContents(h) if !shape.is_group(h) => return bad("a handle of an input group"),
+            OutTree::RefStream(n) if n >= shape.streams() => return bad("a number of an input stream"),
+            OutTree::RefTree(_) | OutTree::RefContents(_) | OutTree::RefStream(_) => {}
+            OutTree::Group { end, .. } => {
+                open.push(end);
+                if open.len() > MAX_DEPTH {
+                    return bad("groups nested less deep");
+                }
+            }
+            new => leaf(&new).or_else(bad)?,
+        }
+        if open.iter().next_back().is_some_and(|&end| r.pos() > end) {
+            return Err(Malformed { expected: "a group as long as it says", at });
+        }
+        // A group can't reach beyond the one around it.
+        if let [.., outer, inner] = open[..]
+            && inner > outer
+        {
+            return Err(Malformed { expected: "a group inside the one around it", at });
+        }
+    }
+}
