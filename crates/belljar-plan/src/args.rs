@@ -1,0 +1,223 @@
+//! What a rustc command line says about its unit.
+//!
+//! cargo writes these command lines (`cargo::core::compiler::build_base_args`), so only its own forms are known here:
+//! `--flag value`, `--flag=value`, `-C key=value` and `-Ckey=value`.
+
+use std::ffi::{OsStr, OsString};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// What a unit is compiled to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CrateKind {
+    /// `--crate-type proc-macro`, not a test harness.
+    ProcMacro,
+    /// A library other crates link: `lib`, `rlib`.
+    Library,
+    /// The program made of a `build.rs`.
+    BuildScript,
+    /// Anything else: programs, test harnesses, dynamic and static libraries.
+    Other,
+}
+
+/// The parts of cargo's rustc command line that belljar acts on. Arguments that are not UTF-8 are kept in the command
+/// line and looked at by nobody.
+#[derive(Debug, Clone)]
+pub struct RustcArgs {
+    pub crate_name: Option<String>,
+    pub kind: CrateKind,
+    /// The crate root, as given.
+    pub source: Option<Utf8PathBuf>,
+    pub out_dir: Option<Utf8PathBuf>,
+    pub target: Option<String>,
+    /// `-C extra-filename`
+    pub extra_filename: String,
+    /// What `--emit` lists; empty when it is not given.
+    pub emit: Vec<String>,
+    /// Names of the features that are on, sorted.
+    pub features: Vec<String>,
+    pub opt_level: String,
+    pub debuginfo: String,
+    pub debug_assertions: bool,
+    /// Does cargo want to hear of each artifact on standard error (`--json=artifacts`)?
+    pub json_artifacts: bool,
+}
+
+impl RustcArgs {
+    /// Reads the arguments behind the compiler's path. `None` for a call that compiles no crate of a unit: `-vV`,
+    /// `--print …`, and cargo's and build scripts' probes.
+    #[must_use]
+    pub fn read(args: &[OsString]) -> Option<Self> {
+        let mut crate_types = Vec::new();
+        let mut test = false;
+        let mut debug_assertions = None;
+        let mut this = Self {
+            crate_name: None,
+            kind: CrateKind::Other,
+            source: None,
+            out_dir: None,
+            target: None,
+            extra_filename: String::new(),
+            emit: Vec::new(),
+            features: Vec::new(),
+            opt_level: "0".to_owned(),
+            debuginfo: "0".to_owned(),
+            debug_assertions: false,
+            json_artifacts: false,
+        };
+        let mut args = args.iter().filter_map(|a| OsStr::to_str(a));
+        while let Some(arg) = args.next() {
+            let (flag, inline) = match arg.split_once('=') {
+                Some((flag, value)) if flag.starts_with("--") => (flag, Some(value)),
+                _ => (arg, None),
+            };
+            let mut value = || inline.or_else(|| args.next()).unwrap_or_default().to_owned();
+            match flag {
+                "--crate-name" => this.crate_name = Some(value()),
+                "--crate-type" => crate_types.extend(value().split(',').map(str::to_owned)),
+                "--out-dir" => this.out_dir = Some(value().into()),
+                "--target" => this.target = Some(value()),
+                "--emit" => this.emit.extend(value().split(',').map(str::to_owned)),
+                "--json" => this.json_artifacts |= value().split(',').any(|j| j == "artifacts"),
+                "--test" => test = true,
+                "--print" | "-vV" | "-V" | "--version" => return None,
+                "--cfg" => {
+                    if let Some(feature) = value().strip_prefix("feature=\"") {
+                        this.features.push(feature.trim_end_matches('"').to_owned());
+                    }
+                }
+                "-C" => this.codegen(&value(), &mut debug_assertions),
+                // Flags with a value that is none of our business, and must not be taken for the crate root.
+                "--edition"
+                | "--extern"
+                | "--cap-lints"
+                | "--error-format"
+                | "--diagnostic-width"
+                | "--check-cfg"
+                | "--remap-path-prefix"
+                | "--sysroot"
+                | "--color"
+                | "--codegen"
+                | "--allow"
+                | "--warn"
+                | "--deny"
+                | "--forbid"
+                | "--force-warn"
+                | "-L"
+                | "-l"
+                | "-A"
+                | "-W"
+                | "-D"
+                | "-F"
+                | "-Z"
+                | "-o"
+                | "--explain" => drop(value()),
+                _ => match arg.strip_prefix("-C") {
+                    Some(codegen) => this.codegen(codegen, &mut debug_assertions),
+                    None if !arg.starts_with('-') && this.source.is_none() => {
+                        this.source = Some(arg.into());
+                    }
+                    None => {}
+                },
+            }
+        }
+        let name = this.crate_name.as_deref()?;
+        if name == "___" || this.source.is_none() || this.out_dir.is_none() {
+            return None;
+        }
+        let only = |kind: &str| crate_types.len() == 1 && crate_types[0] == kind;
+        this.kind = if test {
+            CrateKind::Other
+        } else if only("proc-macro") {
+            CrateKind::ProcMacro
+        } else if only("lib") || only("rlib") {
+            CrateKind::Library
+        } else if only("bin") && name.starts_with("build_script_") {
+            CrateKind::BuildScript
+        } else {
+            CrateKind::Other
+        };
+        this.features.sort_unstable();
+        // rustc's own default: on exactly when nothing is optimised.
+        this.debug_assertions = debug_assertions.unwrap_or(this.opt_level == "0");
+        Some(this)
+    }
+
+    fn codegen(&mut self, option: &str, debug_assertions: &mut Option<bool>) {
+        let (key, value) = option.split_once('=').unwrap_or((option, "yes"));
+        match key {
+            "opt-level" => self.opt_level = value.to_owned(),
+            "debuginfo" => self.debuginfo = value.to_owned(),
+            "extra-filename" => self.extra_filename = value.to_owned(),
+            "debug-assertions" => *debug_assertions = Some(matches!(value, "y" | "yes" | "on" | "true")),
+            _ => {}
+        }
+    }
+
+    /// The crate root as an absolute path, when rustc runs in `cwd`.
+    #[must_use]
+    pub fn source_in(&self, cwd: &Utf8Path) -> Utf8PathBuf {
+        self.source.as_ref().map_or_else(|| cwd.to_owned(), |source| cwd.join(source))
+    }
+
+    /// Path of a file that this call would write: `lib` + name + suffix + ending, in the output directory.
+    #[must_use]
+    pub fn output(&self, prefix: &str, ending: &str) -> Option<Utf8PathBuf> {
+        let name = self.crate_name.as_deref()?;
+        Some(self.out_dir.as_ref()?.join(format!("{prefix}{name}{}{ending}", self.extra_filename)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Option<RustcArgs> {
+        let args: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+        RustcArgs::read(&args)
+    }
+
+    #[test]
+    fn a_library_of_a_check() {
+        let args = read(
+            "--crate-name serde --edition=2021 src/lib.rs --error-format=json --json=diagnostic-rendered-ansi,artifacts \
+             --crate-type lib --emit=dep-info,metadata -C embed-bitcode=no -C debuginfo=2 --cfg feature=\"std\" --cfg \
+             feature=\"derive\" --check-cfg cfg(docsrs) -C metadata=1 -C extra-filename=-ab --out-dir /t/deps --extern a=/x",
+        )
+        .unwrap();
+        assert_eq!(args.kind, CrateKind::Library);
+        assert_eq!(args.features, ["derive", "std"]);
+        assert_eq!(args.emit, ["dep-info", "metadata"]);
+        assert_eq!((args.opt_level.as_str(), args.debuginfo.as_str()), ("0", "2"));
+        assert!(args.json_artifacts && args.debug_assertions);
+        assert_eq!(args.source.as_deref(), Some(Utf8Path::new("src/lib.rs")));
+        assert_eq!(args.output("lib", ".rmeta").unwrap(), "/t/deps/libserde-ab.rmeta");
+    }
+
+    #[test]
+    fn kinds() {
+        let kind = |rest: &str| read(&format!("--crate-name x a.rs --out-dir /t {rest}")).unwrap().kind;
+        assert_eq!(kind("--crate-type proc-macro"), CrateKind::ProcMacro);
+        assert_eq!(kind("--crate-type=proc-macro --test"), CrateKind::Other);
+        assert_eq!(kind("--crate-type cdylib --crate-type rlib"), CrateKind::Other);
+        assert_eq!(kind("--crate-type bin"), CrateKind::Other);
+        let build = read("--crate-name build_script_build build.rs --crate-type bin --out-dir /t").unwrap();
+        assert_eq!(build.kind, CrateKind::BuildScript);
+    }
+
+    #[test]
+    fn probes_are_no_units() {
+        assert!(read("-vV").is_none());
+        assert!(read("- --crate-name ___ --print=file-names --crate-type bin --out-dir /t").is_none());
+        assert!(read("--crate-name probe - --out-dir /t --print cfg").is_none());
+        assert!(read("").is_none());
+    }
+
+    #[test]
+    fn release_has_no_debug_assertions() {
+        let args = read("--crate-name x a.rs --out-dir /t -Copt-level=3").unwrap();
+        assert!(!args.debug_assertions);
+        let args = read("--crate-name x a.rs --out-dir /t -C opt-level=3 -C debug-assertions=on").unwrap();
+        assert!(args.debug_assertions);
+    }
+}

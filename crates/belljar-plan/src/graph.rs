@@ -1,0 +1,395 @@
+//! The unit graph, and what it says about macros.
+//!
+//! cargo's unit graph (`cargo::core::compiler::unit_graph`) is a list of units, each with the indices of the units it
+//! depends on, and the indices of the roots, which are what the user asked for. A unit is *needed* when a root reaches it
+//! without passing through a macro; what only macros reach is never linked, run or read by anything that is built
+//! natively, and is skipped.
+
+use std::collections::HashSet;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+
+use crate::args::{CrateKind, RustcArgs};
+use crate::cargo::{CargoCall, PlanError};
+
+/// Feature names, sorted.
+pub type Features = Vec<String>;
+
+/// The identity of a unit that both the unit graph and a rustc command line tell.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Unit {
+    /// The crate root, absolute.
+    pub source: Utf8PathBuf,
+    pub features: Features,
+    /// Is code made, or only metadata?
+    pub link: bool,
+    /// `--target`, if it is given.
+    pub target: Option<String>,
+    pub opt_level: String,
+    pub debuginfo: String,
+}
+
+impl Unit {
+    /// The unit that a rustc command line compiles, when rustc runs in `cwd`.
+    #[must_use]
+    pub fn of_args(args: &RustcArgs, cwd: &Utf8Path) -> Self {
+        Self {
+            source: args.source_in(cwd),
+            features: args.features.clone(),
+            link: args.emit.iter().any(|e| e == "link"),
+            target: args.target.clone(),
+            opt_level: args.opt_level.clone(),
+            debuginfo: args.debuginfo.clone(),
+        }
+    }
+}
+
+/// Where a package comes from, as cargo's package id says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PackageSource {
+    Registry,
+    Git,
+    Path,
+}
+
+/// A macro package with the features it is built with.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct MacroUnit {
+    pub name: String,
+    pub version: String,
+    pub origin: PackageSource,
+    /// The crate root, absolute.
+    pub source: Utf8PathBuf,
+    pub features: Features,
+    pub debug_assertions: bool,
+}
+
+impl MacroUnit {
+    /// The manifest that the crate root belongs to: the nearest `Cargo.toml` above it.
+    #[must_use]
+    pub fn manifest_path(&self) -> Option<Utf8PathBuf> {
+        self.source.ancestors().skip(1).map(|dir| dir.join("Cargo.toml")).find(|path| path.is_file())
+    }
+}
+
+/// What a build will need of belljar.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Every macro package of the build, those that other macros use before their users.
+    pub macros: Vec<MacroUnit>,
+    /// Library units that only macros need, sorted.
+    pub skipped: Vec<Unit>,
+    /// Build scripts that only macros need, sorted.
+    pub skipped_build_scripts: Vec<Unit>,
+}
+
+#[derive(Deserialize)]
+struct Graph {
+    version: u32,
+    units: Vec<GraphUnit>,
+    roots: Vec<usize>,
+}
+
+#[derive(Deserialize)]
+struct GraphUnit {
+    pkg_id: String,
+    target: Target,
+    profile: Profile,
+    platform: Option<String>,
+    mode: String,
+    features: Features,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    kind: Vec<String>,
+    src_path: Utf8PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Profile {
+    opt_level: String,
+    debuginfo: serde_json::Value,
+    debug_assertions: bool,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    index: usize,
+}
+
+impl Plan {
+    /// Asks cargo what `call` will build. `Ok` with an empty plan when no macro is among it.
+    pub fn of(call: &CargoCall) -> Result<Self, PlanError> {
+        Self::from_json(&call.unit_graph()?)
+    }
+
+    /// Reads cargo's unit graph, version 1.
+    pub fn from_json(json: &[u8]) -> Result<Self, PlanError> {
+        let graph: Graph =
+            serde_json::from_slice(json).map_err(|source| PlanError::Json { what: "unit graph", source })?;
+        if graph.version != 1 {
+            return Err(PlanError::Graph { why: format!("version {} instead of 1", graph.version) });
+        }
+        let outside = |i: &usize| *i >= graph.units.len();
+        if graph.roots.iter().any(outside)
+            || graph.units.iter().any(|u| u.dependencies.iter().any(|d| outside(&d.index)))
+        {
+            return Err(PlanError::Graph { why: "an index outside the list of units".to_owned() });
+        }
+        Ok(graph.plan())
+    }
+
+    /// Is this command line's unit one that only macros need?
+    #[must_use]
+    pub fn skips(&self, args: &RustcArgs, cwd: &Utf8Path) -> bool {
+        let list = match args.kind {
+            CrateKind::Library => &self.skipped,
+            CrateKind::BuildScript => &self.skipped_build_scripts,
+            CrateKind::ProcMacro | CrateKind::Other => return false,
+        };
+        list.binary_search(&Unit::of_args(args, cwd)).is_ok()
+    }
+
+    /// Index in [`Plan::macros`] of the macro that this command line compiles.
+    #[must_use]
+    pub fn find_macro(&self, args: &RustcArgs, cwd: &Utf8Path) -> Option<usize> {
+        let source = args.source_in(cwd);
+        self.macros.iter().position(|m| {
+            m.source == source && m.features == args.features && m.debug_assertions == args.debug_assertions
+        })
+    }
+}
+
+impl Graph {
+    fn plan(&self) -> Plan {
+        // Needed: reached from a root without passing through a macro.
+        let mut needed = vec![false; self.units.len()];
+        let mut todo = self.roots.clone();
+        while let Some(i) = todo.pop() {
+            if !std::mem::replace(&mut needed[i], true) && !self.units[i].is_macro() {
+                todo.extend(self.units[i].dependencies.iter().map(|d| d.index));
+            }
+        }
+        let keys_of_needed: HashSet<Unit> =
+            (0..self.units.len()).filter(|&i| needed[i]).map(|i| self.units[i].key()).collect();
+        let only_macros = |kinds: &[&str]| {
+            let mut units: Vec<Unit> = (0..self.units.len())
+                .filter(|&i| !needed[i] && self.units[i].mode != "run-custom-build")
+                .map(|i| &self.units[i])
+                .filter(|u| matches!(&u.target.kind[..], [kind] if kinds.contains(&kind.as_str())))
+                .map(GraphUnit::key)
+                // Two units that a command line can't tell apart are both built.
+                .filter(|key| !keys_of_needed.contains(key))
+                .collect();
+            units.sort_unstable();
+            units.dedup();
+            units
+        };
+        let mut macros = Vec::new();
+        for i in self.dependencies_first() {
+            let unit = self.units[i].macro_unit();
+            macros.extend(unit.filter(|_| self.units[i].is_macro()));
+        }
+        let mut seen = HashSet::new();
+        macros.retain(|m: &MacroUnit| seen.insert(m.clone()));
+        Plan {
+            macros,
+            skipped: only_macros(&["lib", "rlib"]),
+            skipped_build_scripts: only_macros(&["custom-build"]),
+        }
+    }
+
+    /// All units the roots reach, each behind those it depends on.
+    fn dependencies_first(&self) -> Vec<usize> {
+        let mut order = Vec::new();
+        let mut entered = vec![false; self.units.len()];
+        let mut stack: Vec<(usize, usize)> = Vec::new();
+        for &root in &self.roots {
+            if !std::mem::replace(&mut entered[root], true) {
+                stack.push((root, 0));
+            }
+            while let Some((unit, next)) = stack.last_mut() {
+                match self.units[*unit].dependencies.get(*next) {
+                    Some(d) => {
+                        *next += 1;
+                        if !std::mem::replace(&mut entered[d.index], true) {
+                            stack.push((d.index, 0));
+                        }
+                    }
+                    None => {
+                        order.push(*unit);
+                        stack.pop();
+                    }
+                }
+            }
+        }
+        order
+    }
+}
+
+impl GraphUnit {
+    /// Is this a proc macro that will be loaded by rustc, rather than its tests or its documentation?
+    fn is_macro(&self) -> bool {
+        self.target.kind.iter().any(|k| k == "proc-macro") && matches!(self.mode.as_str(), "build" | "check")
+    }
+
+    fn key(&self) -> Unit {
+        let mut features = self.features.clone();
+        features.sort_unstable();
+        Unit {
+            source: self.target.src_path.clone(),
+            features,
+            link: self.mode != "check",
+            target: self.platform.clone(),
+            opt_level: self.profile.opt_level.clone(),
+            debuginfo: match &self.profile.debuginfo {
+                serde_json::Value::String(level) => level.clone(),
+                serde_json::Value::Number(level) => level.to_string(),
+                _ => "0".to_owned(),
+            },
+        }
+    }
+
+    fn macro_unit(&self) -> Option<MacroUnit> {
+        let key = self.key();
+        let (name, version) = name_and_version(&self.pkg_id)?;
+        let origin = match self.pkg_id.split('+').next() {
+            Some("path") => PackageSource::Path,
+            Some("git") => PackageSource::Git,
+            _ => PackageSource::Registry,
+        };
+        Some(MacroUnit {
+            name,
+            version,
+            origin,
+            source: key.source,
+            features: key.features,
+            debug_assertions: self.profile.debug_assertions,
+        })
+    }
+}
+
+/// Reads a package id specification: `<source>#name@version`, or `<source>/name#version` when the last part of the
+/// source is the name.
+fn name_and_version(id: &str) -> Option<(String, String)> {
+    let (source, rest) = id.rsplit_once('#')?;
+    let (name, version) = match rest.split_once('@') {
+        Some((name, version)) => (name, version),
+        None => (source.split('?').next()?.trim_end_matches('/').rsplit('/').next()?, rest),
+    };
+    Some((name.to_owned(), version.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn unit(id: &str, kind: &str, mode: &str, src: &str, deps: &[usize]) -> serde_json::Value {
+        json!({
+            "pkg_id": id,
+            "target": {"kind": [kind], "crate_types": [kind], "name": "x", "src_path": src, "edition": "2021"},
+            "profile": {"name": "dev", "opt_level": "0", "debuginfo": 0, "debug_assertions": true},
+            "platform": null, "mode": mode, "features": ["std", "alloc"],
+            "dependencies": deps.iter().map(|i| json!({"index": i, "extern_crate_name": "x"})).collect::<Vec<_>>(),
+        })
+    }
+
+    fn plan(units: &[serde_json::Value]) -> Plan {
+        let graph = json!({"version": 1, "units": units, "roots": [0]});
+        Plan::from_json(graph.to_string().as_bytes()).unwrap()
+    }
+
+    const MACRO: &str = "registry+https://example.org/index#mac@1.2.3";
+
+    #[test]
+    fn what_only_a_macro_reaches_is_skipped() {
+        let plan = plan(&[
+            unit("path+file:///app#0.1.0", "bin", "check", "/app/main.rs", &[1, 3]),
+            unit(MACRO, "proc-macro", "build", "/mac/lib.rs", &[2, 4]),
+            unit("registry+https://example.org/index#syn@2.0.0", "lib", "build", "/syn/lib.rs", &[5]),
+            unit("registry+https://example.org/index#libc@0.2.0", "lib", "check", "/libc/lib.rs", &[6]),
+            unit("registry+https://example.org/index#both@0.2.0", "lib", "build", "/both/lib.rs", &[]),
+            unit("r#pm2@1.0.0", "custom-build", "run-custom-build", "/pm2/build.rs", &[7]),
+            unit("registry+https://example.org/index#both@0.2.0", "lib", "build", "/both/lib.rs", &[]),
+            unit("r#pm2@1.0.0", "custom-build", "build", "/pm2/build.rs", &[]),
+        ]);
+        let skipped: Vec<_> = plan.skipped.iter().map(|u| u.source.as_str()).collect();
+        assert_eq!(skipped, ["/syn/lib.rs"], "a unit that can't be told from a needed one is built");
+        assert_eq!(plan.skipped_build_scripts.len(), 1);
+        assert_eq!(plan.macros.len(), 1);
+        assert_eq!((&*plan.macros[0].name, &*plan.macros[0].version), ("mac", "1.2.3"));
+        assert_eq!(plan.macros[0].features, ["alloc", "std"]);
+    }
+
+    #[test]
+    fn the_tests_of_a_macro_crate_need_its_dependencies() {
+        let plan = plan(&[
+            unit("path+file:///mac#0.1.0", "proc-macro", "test", "/mac/lib.rs", &[1]),
+            unit("registry+https://example.org/index#syn@2.0.0", "lib", "build", "/syn/lib.rs", &[]),
+        ]);
+        assert!(plan.skipped.is_empty() && plan.macros.is_empty());
+    }
+
+    #[test]
+    fn macros_of_macros_come_first() {
+        let plan = plan(&[
+            unit("path+file:///app#0.1.0", "bin", "check", "/app/main.rs", &[1]),
+            unit(MACRO, "proc-macro", "build", "/outer/lib.rs", &[2]),
+            unit("r#mid@1.0.0", "lib", "build", "/mid/lib.rs", &[3]),
+            unit("git+https://example.org/inner#inner@1.0.0", "proc-macro", "build", "/inner/lib.rs", &[]),
+        ]);
+        let order: Vec<_> = plan.macros.iter().map(|m| (m.source.as_str(), m.origin)).collect();
+        assert_eq!(
+            order,
+            [("/inner/lib.rs", PackageSource::Git), ("/outer/lib.rs", PackageSource::Registry)]
+        );
+    }
+
+    #[test]
+    fn a_command_line_finds_its_unit() {
+        let plan = plan(&[
+            unit("path+file:///app#0.1.0", "bin", "check", "/app/main.rs", &[1]),
+            unit(MACRO, "proc-macro", "build", "/mac/lib.rs", &[2]),
+            unit("registry+https://example.org/index#syn@2.0.0", "lib", "build", "/syn/lib.rs", &[]),
+        ]);
+        let line = |src: &str, kind: &str, more: &str| {
+            let line = format!(
+                "--crate-name x {src} --crate-type {kind} --emit=dep-info,metadata,link --out-dir /t --cfg \
+                 feature=\"std\" --cfg feature=\"alloc\" {more}"
+            );
+            RustcArgs::read(&line.split_whitespace().map(Into::into).collect::<Vec<_>>()).unwrap()
+        };
+        let cwd = Utf8Path::new("/syn");
+        assert!(plan.skips(&line("lib.rs", "lib", ""), cwd));
+        assert!(
+            !plan.skips(&line("lib.rs", "lib", "-C opt-level=1"), cwd),
+            "another profile is another unit"
+        );
+        assert!(!plan.skips(&line("lib.rs", "lib", "--target t"), cwd));
+        assert_eq!(plan.find_macro(&line("/mac/lib.rs", "proc-macro", ""), cwd), Some(0));
+        assert_eq!(plan.find_macro(&line("/mac/lib.rs", "proc-macro", "--cfg feature=\"z\""), cwd), None);
+    }
+
+    #[test]
+    fn graphs_of_another_form_are_refused() {
+        for bad in
+            [r#"{"version":2,"units":[],"roots":[]}"#, r#"{"version":1,"units":[],"roots":[0]}"#, "{", "[]"]
+        {
+            assert!(Plan::from_json(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn package_ids() {
+        let read = |id| name_and_version(id).map(|(n, v)| format!("{n} {v}"));
+        assert_eq!(read("path+file:///a/demo#0.1.0").as_deref(), Some("demo 0.1.0"));
+        assert_eq!(read("git+https://h/r?branch=x#0.1.0").as_deref(), Some("r 0.1.0"));
+        assert_eq!(read("registry+https://h/i#syn@2.0.1").as_deref(), Some("syn 2.0.1"));
+        assert_eq!(read("syn"), None);
+    }
+}
