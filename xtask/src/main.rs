@@ -1,2 +1,38 @@
-//! The project's chores.
-fn main() {}
+//! The project's chores: `cargo xtask --help`.
+//!
+//! Each subcommand is one module with an `Args` struct (what the user may say) and a `run` function. A chore that finds
+//! something wrong says so on standard error and ends with exit code 1.
+
+mod fidelity;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "The project's chores", version)]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Compile every fidelity fixture natively and sealed, and compare what the compiler says
+    Fidelity(fidelity::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome: Result<ExitCode, Box<dyn std::error::Error>> = match Cli::parse().chore {
+        Chore::Fidelity(args) => fidelity::run(&args).map_err(Into::into),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        let mut cause = error.source();
+        while let Some(inner) = cause {
+            eprintln!("  caused by: {inner}");
+            cause = inner.source();
+        }
+        ExitCode::FAILURE
+    })
+}
