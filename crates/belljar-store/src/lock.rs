@@ -1,0 +1,54 @@
+//! Locks between belljar's processes. The kernel holds them, so they end with the process that took them.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rustix::fs::OFlags;
+
+use crate::error::{Doing, StoreError};
+
+/// Held until dropped.
+#[derive(Debug)]
+#[must_use = "the lock is freed as soon as this is dropped"]
+pub struct StoreLock {
+    _file: File,
+    path: Utf8PathBuf,
+}
+
+impl StoreLock {
+    /// The file that is locked. It stays when the lock is freed: removing it would let two others lock different files.
+    #[must_use]
+    pub fn path(&self) -> &Utf8Path {
+        &self.path
+    }
+}
+
+/// Takes the lock; calls `waiting` once before it has to wait for another process.
+pub(crate) fn take(path: Utf8PathBuf, waiting: impl FnOnce()) -> Result<StoreLock, StoreError> {
+    let failed = |e| StoreError::io(Doing::Lock, path.clone(), e);
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(&path)
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            waiting();
+            loop {
+                match file.lock() {
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                    other => break other.map_err(failed)?,
+                }
+            }
+        }
+        Err(TryLockError::Error(e)) => return Err(failed(e)),
+    }
+    Ok(StoreLock { _file: file, path })
+}
