@@ -35,7 +35,8 @@ pub mod import {
     pub const GETENV: &str = "getenv";
 }
 
-/// First byte of a question. All but the `LEX_*` are answered by the shim, from rustc.
+/// First byte of a question. All are answered by the shim, from rustc; a `LEX_*` only when the text has an error or could
+/// mean something else in another edition, so that rustc itself decides and reports. The expander lexes the rest.
 ///
 /// ```text
 /// question = LINE | COLUMN | FILE | LOCAL_FILE | SOURCE_TEXT, derived table, span
