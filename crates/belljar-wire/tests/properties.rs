@@ -1,0 +1,268 @@
+//! What every reader of the wire must keep: what was written is read back, and no bytes whatever make it panic, hang or
+//! accept something that later reading would trip over.
+
+use belljar_wire::abi::{Entry, EntryKind};
+use belljar_wire::bytes::{Reader, Writer};
+use belljar_wire::message::{self, Expand};
+use belljar_wire::tokens::{
+    Delimiter, Derived, InTree, Input, InputWriter, OutTree, OutputWriter, PUNCT_CHARS, Shape, SpanRef,
+    StreamAt, WireSpan, check_output, read_out, read_tree,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+#[derive(Debug, Clone, PartialEq)]
+enum Tree {
+    Ident(String, bool),
+    Literal(String),
+    Punct(u8, bool),
+    Group(Delimiter, Vec<Tree>),
+}
+
+fn delimiter() -> impl Strategy<Value = Delimiter> {
+    prop_oneof![
+        Just(Delimiter::Parenthesis),
+        Just(Delimiter::Brace),
+        Just(Delimiter::Bracket),
+        Just(Delimiter::None)
+    ]
+}
+
+fn trees() -> impl Strategy<Value = Vec<Tree>> {
+    let leaf = prop_oneof![
+        ("[a-z_é]{1,9}", any::<bool>()).prop_map(|(text, raw)| Tree::Ident(text, raw)),
+        ".{0,200}".prop_map(Tree::Literal),
+        (0..PUNCT_CHARS.len(), any::<bool>()).prop_map(|(i, joint)| Tree::Punct(PUNCT_CHARS[i], joint)),
+    ];
+    let tree = leaf.prop_recursive(5, 60, 8, |inner| {
+        (delimiter(), vec(inner, 0..8)).prop_map(|(delimiter, trees)| Tree::Group(delimiter, trees))
+    });
+    vec(tree, 0..12)
+}
+
+fn write(w: &mut InputWriter, trees: &[Tree]) {
+    for tree in trees {
+        match tree {
+            Tree::Ident(text, raw) => drop(w.ident(text, *raw)),
+            Tree::Literal(text) => drop(w.literal(text)),
+            Tree::Punct(ch, joint) => drop(w.punct(*ch, *joint)),
+            Tree::Group(delimiter, inner) => {
+                w.begin_group(*delimiter);
+                write(w, inner);
+                w.end_group();
+            }
+        }
+    }
+}
+
+fn input_of(streams: &[Vec<Tree>]) -> Vec<u8> {
+    let mut w = InputWriter::new(streams.len() as u16);
+    for stream in streams {
+        w.begin_stream();
+        write(&mut w, stream);
+        w.end_stream();
+    }
+    w.into_bytes()
+}
+
+fn read(bytes: &[u8], stream: StreamAt) -> Vec<Tree> {
+    let mut r = Reader::at(&bytes[..stream.end], stream.start);
+    let mut handle = stream.first_handle;
+    let mut trees = Vec::new();
+    while !r.is_empty() {
+        let tree = read_tree(&mut r, handle).unwrap();
+        handle += tree.handles();
+        trees.push(match tree {
+            InTree::Ident { text, raw } => Tree::Ident(text.to_owned(), raw),
+            InTree::Literal { text } => Tree::Literal(text.to_owned()),
+            InTree::Punct { ch, joint } => Tree::Punct(ch, joint),
+            InTree::Group { delimiter, contents } => Tree::Group(delimiter, read(bytes, contents)),
+        });
+    }
+    assert_eq!(handle, stream.first_handle + stream.handles);
+    trees
+}
+
+/// Bytes made by breaking good ones: most random bytes fail at the first tag and try nothing.
+fn broken(good: Vec<u8>, edits: &[(usize, u8)], cut: usize) -> Vec<u8> {
+    let mut bytes = good;
+    for (at, value) in edits {
+        if let Some(len) = std::num::NonZero::new(bytes.len()) {
+            bytes[*at % len] = *value;
+        }
+    }
+    bytes.truncate(bytes.len().saturating_sub(cut));
+    bytes
+}
+
+fn any_output(bytes: &[u8], shape: &Shape) {
+    if check_output(bytes, shape, |_| Ok(())).is_ok() {
+        // What passed can be walked without a surprise, by a reader that trusts it.
+        let mut r = Reader::new(bytes);
+        let derived = belljar_wire::tokens::read_derived(&mut r, shape.handles()).unwrap();
+        while !r.is_empty() {
+            if let OutTree::Group { end, .. } =
+                read_out(&mut r, shape.handles(), derived.len() as u32).unwrap()
+            {
+                assert!(end <= bytes.len());
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn inputs_come_back(first in trees(), second in trees()) {
+        let streams = [first, second];
+        let bytes = input_of(&streams);
+        let input = Input::check(&bytes).unwrap();
+        prop_assert_eq!(input.streams.len(), 2);
+        for (stream, trees) in input.streams.iter().zip(&streams) {
+            prop_assert_eq!(&read(&bytes, *stream), trees);
+        }
+        let shape = Shape::of(&bytes).unwrap();
+        prop_assert_eq!(shape.handles(), input.handles);
+    }
+
+    #[test]
+    fn broken_inputs_are_refused_or_read(
+        trees in trees(), edits in vec((any::<usize>(), any::<u8>()), 0..4), cut in 0usize..9,
+    ) {
+        let bytes = broken(input_of(&[trees]), &edits, cut);
+        if let Ok(input) = Input::check(&bytes) {
+            for stream in &input.streams {
+                read(&bytes, *stream);
+            }
+        }
+        prop_assert_eq!(Shape::of(&bytes).is_ok(), Input::check(&bytes).is_ok());
+    }
+
+    #[test]
+    fn any_bytes_are_refused_or_read(bytes in vec(any::<u8>(), 0..300)) {
+        let _ = Input::check(&bytes);
+        let _ = Expand::read(&bytes);
+        let _ = Entry::read_section(&bytes);
+        let shape = Shape::of(&input_of(&[vec![Tree::Group(Delimiter::Brace, vec![])]])).unwrap();
+        any_output(&bytes, &shape);
+        let mut buffer = Vec::new();
+        let mut from = &bytes[..];
+        while let Ok(Some(_)) = message::receive(&mut from, &mut buffer) {}
+    }
+
+    #[test]
+    fn broken_outputs_are_refused_or_walked(
+        new in trees(), edits in vec((any::<usize>(), any::<u8>()), 0..4), cut in 0usize..9,
+    ) {
+        fn put(w: &mut OutputWriter, trees: &[Tree]) {
+            for tree in trees {
+                match tree {
+                    Tree::Ident(text, raw) => w.ident(text, *raw, WireSpan::CALL_SITE),
+                    Tree::Literal(text) => w.literal(text, WireSpan::of_handle(1)),
+                    Tree::Punct(ch, joint) => w.punct(*ch, *joint, WireSpan::MIXED_SITE),
+                    Tree::Group(delimiter, inner) => {
+                        let begun = w.begin_group(*delimiter, WireSpan::of_handle(3));
+                        put(w, inner);
+                        w.end_group(begun);
+                    }
+                }
+            }
+        }
+        let shape = Shape::of(&input_of(&[vec![Tree::Group(Delimiter::Brace, vec![])]])).unwrap();
+        let mut w = OutputWriter::new();
+        w.ref_tree(0);
+        w.ref_contents(0);
+        w.ref_stream(0);
+        put(&mut w, &new);
+        let good = w.finish(&[Derived::ResolvedAt(WireSpan(0), WireSpan::of_handle(2))]);
+        prop_assert!(check_output(&good, &shape, |_| Ok(())).is_ok());
+        any_output(&broken(good, &edits, cut), &shape);
+    }
+
+    #[test]
+    fn messages_come_back(payload in vec(any::<u8>(), 0..500), kind in any::<u8>()) {
+        let mut frame = Vec::new();
+        message::send(&mut frame, kind, &payload).unwrap();
+        let mut buffer = Vec::new();
+        let mut from = &frame[..];
+        prop_assert_eq!(message::receive(&mut from, &mut buffer).unwrap(), Some(kind));
+        prop_assert_eq!(buffer, payload);
+        prop_assert_eq!(message::receive(&mut from, &mut Vec::new()).unwrap(), None);
+        for cut in 1..frame.len() {
+            prop_assert!(message::receive(&mut &frame[..cut], &mut Vec::new()).is_err());
+        }
+    }
+
+    #[test]
+    fn entries_come_back(name in "[A-Za-z]{1,9}", helpers in vec("[a-z]{1,5}", 0..4), docs in ".{0,40}",
+                         hidden in any::<bool>(), deprecated in proptest::option::of((".{0,9}", ".{0,9}"))) {
+        let entry = Entry { kind: EntryKind::Derive, name, helpers, hidden, docs, deprecated };
+        let mut w = Writer::new();
+        entry.write(&mut w);
+        entry.write(&mut w);
+        prop_assert_eq!(Entry::read_section(w.as_bytes()).unwrap(), vec![entry.clone(), entry]);
+    }
+
+    #[test]
+    fn varints_come_back(n in any::<u32>()) {
+        let mut w = Writer::new();
+        w.varint(n);
+        let mut r = Reader::new(w.as_bytes());
+        prop_assert_eq!(r.varint().unwrap(), n);
+        prop_assert!(r.end().is_ok());
+    }
+}
+
+#[test]
+fn references_must_exist() {
+    let bytes = input_of(&[vec![Tree::Ident("a".into(), false), Tree::Group(Delimiter::Brace, vec![])]]);
+    let shape = Shape::of(&bytes).unwrap();
+    let check = |put: &dyn Fn(&mut OutputWriter)| {
+        let mut w = OutputWriter::new();
+        put(&mut w);
+        check_output(&w.finish(&[]), &shape, |_| Ok(()))
+    };
+    assert!(check(&|w| w.ref_tree(0)).is_ok());
+    assert!(check(&|w| w.ref_tree(1)).is_ok());
+    assert!(check(&|w| w.ref_contents(1)).is_ok());
+    assert!(check(&|w| w.ref_tree(2)).is_err(), "a delimiter is no tree");
+    assert!(check(&|w| w.ref_contents(0)).is_err(), "a leaf has no contents");
+    assert!(check(&|w| w.ref_tree(4)).is_err());
+    assert!(check(&|w| w.ref_stream(1)).is_err());
+    assert!(check(&|w| w.ident("x", false, WireSpan::of_handle(3))).is_ok());
+    assert!(check(&|w| w.ident("x", false, WireSpan::of_handle(4))).is_err(), "no derived span");
+}
+
+#[test]
+fn derived_spans_name_only_earlier_ones() {
+    let shape = Shape::of(&input_of(&[vec![]])).unwrap();
+    let derived = |d: &[Derived]| check_output(&OutputWriter::new().finish(d), &shape, |_| Ok(()));
+    let itself = WireSpan::of_handle(0);
+    assert_eq!(itself.resolve(0), SpanRef::Derived(0));
+    assert!(derived(&[Derived::Start(WireSpan::CALL_SITE), Derived::End(itself)]).is_ok());
+    assert!(derived(&[Derived::Start(itself)]).is_err());
+}
+
+#[test]
+fn depth_is_limited() {
+    let shape = Shape::of(&input_of(&[vec![]])).unwrap();
+    let nested = |depth: usize| {
+        let mut w = OutputWriter::new();
+        let begun: Vec<_> =
+            (0..depth).map(|_| w.begin_group(Delimiter::Parenthesis, WireSpan::CALL_SITE)).collect();
+        begun.into_iter().rev().for_each(|b| w.end_group(b));
+        check_output(&w.finish(&[]), &shape, |_| Ok(()))
+    };
+    assert!(nested(belljar_wire::tokens::MAX_DEPTH).is_ok());
+    assert!(nested(belljar_wire::tokens::MAX_DEPTH + 1).is_err());
+}
+
+#[test]
+fn a_length_can_not_claim_memory() {
+    // 256 MiB announced, one byte sent: refused without making room for it.
+    let mut frame = (256u32 << 20).to_le_bytes().to_vec();
+    frame.push(1);
+    frame.push(0);
+    let mut buffer = Vec::new();
+    assert!(message::receive(&mut &frame[..], &mut buffer).is_err());
+    assert!(buffer.capacity() < 1 << 16);
+}
