@@ -1,0 +1,135 @@
+//! Questions to the host. In a module they are imported functions (`belljar_wire::abi`); elsewhere whoever runs the
+//! macro gives an [`Host`] to the thread.
+
+use belljar_wire::Malformed;
+
+/// The host broke the protocol. It is belljar's own fault and no input can cause it; the message reaches the user.
+#[cold]
+pub(crate) fn bad_answer(e: &Malformed) -> ! {
+    panic!("belljar: the expander's answer can't be read: {e}")
+}
+
+#[cfg(target_family = "wasm")]
+mod imported {
+    use std::ffi::{CStr, c_char};
+
+    #[link(wasm_import_module = "belljar")]
+    unsafe extern "C" {
+        #[link_name = "ask"]
+        safe fn import_ask(ptr: u32, len: u32) -> u32;
+        #[link_name = "take"]
+        safe fn import_take(ptr: u32);
+        #[link_name = "panicked"]
+        safe fn import_panicked(ptr: u32, len: u32);
+        #[link_name = "getenv"]
+        safe fn import_getenv(ptr: u32, len: u32) -> u32;
+    }
+
+    fn address(bytes: &[u8]) -> (u32, u32) {
+        (bytes.as_ptr() as u32, bytes.len() as u32)
+    }
+
+    /// The answer the host keeps, with `spare` zero bytes behind it.
+    fn take(len: u32, spare: usize) -> Vec<u8> {
+        let mut answer = vec![0; len as usize + spare];
+        import_take(answer.as_mut_ptr() as u32);
+        answer
+    }
+
+    pub(crate) fn ask(question: &[u8]) -> Vec<u8> {
+        let (ptr, len) = address(question);
+        take(import_ask(ptr, len), 0)
+    }
+
+    pub(crate) fn panicked(message: &str) {
+        let (ptr, len) = address(message.as_bytes());
+        import_panicked(ptr, len);
+    }
+
+    unsafe extern "C" {
+        safe fn __wasilibc_get_environ() -> *mut *mut c_char;
+    }
+
+    /// What the macro set itself, with `std::env::set_var`.
+    fn set_here(name: &[u8]) -> Option<*mut c_char> {
+        let mut at = __wasilibc_get_environ();
+        if at.is_null() {
+            return None;
+        }
+        loop {
+            // SAFETY: libc's environment is an array of pointers that ends with a null pointer, which is returned at.
+            let entry = unsafe { *at };
+            if entry.is_null() {
+                return None;
+            }
+            // SAFETY: each entry is a C string that libc keeps until the variable is set anew.
+            let text = unsafe { CStr::from_ptr(entry) }.to_bytes();
+            if text.strip_prefix(name).is_some_and(|rest| rest.first() == Some(&b'=')) {
+                // SAFETY: the entry is longer than its name and the `=`, and ends with a zero.
+                return Some(unsafe { entry.add(name.len() + 1) });
+            }
+            // SAFETY: the null pointer is still ahead.
+            at = unsafe { at.add(1) };
+        }
+    }
+
+    /// Takes the place of libc's, so that one variable is one question with a name to log and to track, and not a
+    /// question for all of them.
+    ///
+    /// # Safety
+    /// As C's: `name` is null or a C string.
+    #[unsafe(no_mangle)]
+    pub unsafe extern "C" fn getenv(name: *const c_char) -> *mut c_char {
+        let null = std::ptr::null_mut();
+        if name.is_null() {
+            return null;
+        }
+        // SAFETY: by C's contract for this function.
+        let name = unsafe { CStr::from_ptr(name) }.to_bytes();
+        if let Some(value) = set_here(name) {
+            return value;
+        }
+        let (ptr, len) = address(name);
+        match import_getenv(ptr, len) {
+            u32::MAX => null,
+            // C's callers may keep the pointer, so the value stays.
+            len => take(len, 1).leak().as_mut_ptr().cast(),
+        }
+    }
+}
+
+#[cfg(target_family = "wasm")]
+pub(crate) use imported::{ask, panicked};
+
+#[cfg(not(target_family = "wasm"))]
+mod given {
+    use std::cell::RefCell;
+
+    /// Who answers a macro that does not run as a module.
+    pub trait Host {
+        /// Answers a question, both as in `belljar_wire::abi::question`.
+        fn ask(&mut self, question: &[u8]) -> Vec<u8>;
+    }
+
+    thread_local! {
+        static HOST: RefCell<Option<Box<dyn Host>>> = const { RefCell::new(None) };
+    }
+
+    /// Sets who answers on this thread.
+    pub fn set_host(host: Box<dyn Host>) {
+        HOST.set(Some(host));
+    }
+
+    pub(crate) fn ask(question: &[u8]) -> Vec<u8> {
+        HOST.with_borrow_mut(|host| match host {
+            Some(host) => host.ask(question),
+            None => panic!("belljar: nobody answers questions on this thread"),
+        })
+    }
+}
+
+#[cfg(not(target_family = "wasm"))]
+pub use given::{Host, set_host};
+
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use given::ask;
