@@ -49,7 +49,8 @@ pub mod token_stream {
 #[doc(hidden)]
 pub mod __belljar {
     pub use crate::entry::*;
-    pub use crate::host::*;
+    #[cfg(not(target_family = "wasm"))]
+    pub use crate::host::{Host, set_host};
 }
 
 /// Is the API usable here, that is: does a macro run now?
