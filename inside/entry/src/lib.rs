@@ -68,6 +68,7 @@ fn added(kind: Kind, arguments: TokenStream, item: &Item) -> Result<TokenStream,
     let runtime = "__belljar_proc_macro :: __belljar ::";
     let wrapper = quote(&format!(
         "extern crate proc_macro as __belljar_proc_macro;
+         {deprecated}
          #[unsafe(export_name = {export})]
          extern \"C\" fn __belljar_entry(
              __belljar_ptr: {runtime} Address,
@@ -78,6 +79,8 @@ fn added(kind: Kind, arguments: TokenStream, item: &Item) -> Result<TokenStream,
          #[used]
          #[unsafe(link_section = \"belljar.entries\")]
          static __BELLJAR_RECORD: [{runtime} Byte; {len}] = *{record};",
+        // Elsewhere an `allow` could meet a `forbid`.
+        deprecated = if item.deprecated.is_some() { "#[allow(deprecated)]" } else { "" },
         export = Literal::string(&export),
         run = kind.word(),
         len = bytes.len(),
