@@ -1,0 +1,345 @@
+//! The native proc-macro crate that cargo and rustc see in place of a macro crate.
+//!
+//! Its source has one function per entry point and nothing else; all work is done by `inside/shim`, compiled once per
+//! rustc. For a crate with `#[proc_macro_derive(Name, attributes(help))]` it is:
+//!
+//! ```text
+//! #![allow(warnings)]
+//! extern crate proc_macro;
+//! extern crate belljar_shim;
+//! #[proc_macro_derive(r#Name, attributes(r#help))]
+//! #[doc = "What its author says."]
+//! pub fn derive_0(input: ::proc_macro::TokenStream) -> ::proc_macro::TokenStream {
+//!     const ENTRY: ::belljar_shim::Macro = ::belljar_shim::Macro { module: [7, 255, …], name: "Name", … };
+//!     ::belljar_shim::derive(&ENTRY, input)
+//! }
+//! ```
+//!
+//! Every name in it is an identifier by its type ([`EntryRecord`]) and written raw, so that keywords need no list; every
+//! other text of the guest stands in a string literal made of printable ASCII. A guest can't write code here.
+//!
+//! It is compiled by cargo's own command line for the macro crate, as far as that says where the result goes, how it is
+//! linked and how to report ([`kept`]). The profile is left out: nothing of the user's is in a shim, and what costs time
+//! in building one is linking.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::{Command, ExitStatus, Stdio};
+
+use belljar_store::{EntryRecord, GuestRecord};
+use belljar_wire::abi::EntryKind;
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::inside::HostInside;
+
+/// What a shim is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct ShimRequest<'a> {
+    /// The compiler that will load it.
+    pub rustc: &'a Utf8Path,
+    /// The arguments with which cargo wanted to compile the macro crate, without the compiler's own path.
+    pub cargo_args: &'a [OsString],
+    pub record: &'a GuestRecord,
+    /// Where the client that it links is.
+    pub inside: &'a HostInside,
+    /// Absolute path of belljar, for processes that inherit no expander.
+    pub belljar_exe: &'a Utf8Path,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the stand-in for the macro crate {package} {version} can't be made: {kind}")]
+pub struct ShimError {
+    package: String,
+    version: String,
+    kind: ShimErrorKind,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ShimErrorKind {
+    #[error(
+        "cargo's command line has no `{0}`\nnext: this belljar doesn't know your cargo; please report both versions"
+    )]
+    MissingArgument(&'static str),
+    #[error("its record has the edition `{0}`\nnext: run `cargo belljar clean`, which makes records anew")]
+    Edition(String),
+    #[error("it has two entry points `{0}`\nnext: please report it: rustc would have refused the crate")]
+    Duplicate(String),
+    #[error("the compiler {rustc} could not be run: {source}\nnext: check that `{rustc} -vV` works")]
+    Run { rustc: Utf8PathBuf, source: std::io::Error },
+    #[error(
+        "the compiler ended with {0}; its own messages are above\nnext: check that this machine can link programs (`cargo belljar doctor`)"
+    )]
+    Failed(ExitStatus),
+    #[error("{path} can't be written: {source}\nnext: check the target directory's disk and rights")]
+    DepInfo { path: Utf8PathBuf, source: std::io::Error },
+}
+
+/// Compiles the shim to where cargo expects the macro crate, with a dep-info file that names what the *module* was made of.
+pub fn compile(request: &ShimRequest<'_>) -> Result<(), ShimError> {
+    let record = request.record;
+    try_compile(request).map_err(|kind| ShimError {
+        package: record.package.clone(),
+        version: record.version.clone(),
+        kind,
+    })
+}
+
+fn try_compile(request: &ShimRequest<'_>) -> Result<(), ShimErrorKind> {
+    let record = request.record;
+    let source = source(record, request.belljar_exe)?;
+    let edition = &record.edition;
+    if edition.len() != 4 || !edition.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(ShimErrorKind::Edition(edition.clone()));
+    }
+    let unit = Unit::read(request.cargo_args)?;
+    let lib_dir = &request.inside.lib_dir;
+    let run_error = |source| ShimErrorKind::Run { rustc: request.rustc.to_owned(), source };
+    let mut rustc = Command::new(request.rustc)
+        .args(&unit.kept)
+        .args(["--edition", edition, "--crate-type", "proc-macro", "--cap-lints", "allow"])
+        .args(["-Copt-level=0", "-Cdebuginfo=0", "-Ccodegen-units=1", "-Cpanic=unwind", "-Cstrip=debuginfo"])
+        .arg("--extern")
+        .arg(format!("belljar_shim={lib_dir}/libbelljar_shim.rlib"))
+        .arg("-L")
+        .arg(format!("dependency={lib_dir}"))
+        .arg("-")
+        .stdin(Stdio::piped())
+        .spawn()
+        .map_err(run_error)?;
+    // A compiler that ends early closes the pipe; its exit code says more than the failed write.
+    let _ = rustc.stdin.take().map(|mut stdin| stdin.write_all(source.as_bytes()));
+    let status = rustc.wait().map_err(run_error)?;
+    if !status.success() {
+        return Err(ShimErrorKind::Failed(status));
+    }
+    unit.write_dep_info(&record.sources)
+}
+
+/// The shim's source.
+fn source(record: &GuestRecord, belljar: &Utf8Path) -> Result<String, ShimErrorKind> {
+    let mut names: Vec<_> = record.entries.iter().map(|e| (e.kind == EntryKind::Derive, &e.name)).collect();
+    names.sort_unstable();
+    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(ShimErrorKind::Duplicate(twice[0].1.clone()));
+    }
+    let mut out = String::from("#![allow(warnings)]\nextern crate proc_macro;\nextern crate belljar_shim;\n");
+    for (number, entry) in record.entries.iter().enumerate() {
+        write_entry(&mut out, record, belljar, number, entry);
+    }
+    Ok(out)
+}
+
+fn write_entry(
+    out: &mut String,
+    record: &GuestRecord,
+    belljar: &Utf8Path,
+    number: usize,
+    entry: &EntryRecord,
+) {
+    let name = &entry.name;
+    // The name of a derive's function is seen by nobody; it only must not be another entry point's.
+    let mut function = format!("derive_{number}");
+    while record.entries.iter().any(|e| e.name == function) {
+        function.push('_');
+    }
+    const TOKENS: &str = "::proc_macro::TokenStream";
+    let (call, parameters, arguments) = match entry.kind {
+        EntryKind::Derive => {
+            let helpers =
+                entry.helpers.iter().map(|helper| format!("r#{helper}")).collect::<Vec<_>>().join(", ");
+            let _ = writeln!(out, "#[proc_macro_derive(r#{name}, attributes({helpers}))]");
+            ("derive", format!("input: {TOKENS}"), "input")
+        }
+        EntryKind::Attribute => {
+            out.push_str("#[proc_macro_attribute]\n");
+            function.clone_from(name);
+            ("attribute", format!("arguments: {TOKENS}, item: {TOKENS}"), "arguments, item")
+        }
+        EntryKind::Function => {
+            out.push_str("#[proc_macro]\n");
+            function.clone_from(name);
+            ("function", format!("input: {TOKENS}"), "input")
+        }
+    };
+    if !entry.docs.is_empty() {
+        let _ = writeln!(out, "#[doc = {}]", quoted(&entry.docs));
+    }
+    if entry.hidden {
+        out.push_str("#[doc(hidden)]\n");
+    }
+    if let Some((since, note)) = &entry.deprecated {
+        let given = [("since", since), ("note", note)].into_iter().filter(|(_, text)| !text.is_empty());
+        let given =
+            given.map(|(key, text)| format!("{key} = {}", quoted(text))).collect::<Vec<_>>().join(", ");
+        let _ = match given.as_str() {
+            "" => writeln!(out, "#[deprecated]"),
+            given => writeln!(out, "#[deprecated({given})]"),
+        };
+    }
+    let _ = writeln!(
+        out,
+        "pub fn r#{function}({parameters}) -> {TOKENS} {{\n    \
+         const ENTRY: ::belljar_shim::Macro = ::belljar_shim::Macro {{ module: {:?}, name: {}, package: {}, version: {}, \
+         belljar: {} }};\n    \
+         ::belljar_shim::{call}(&ENTRY, {arguments})\n}}",
+        record.module.as_bytes(),
+        quoted(name),
+        quoted(&record.package),
+        quoted(&record.version),
+        quoted(belljar.as_str()),
+    );
+}
+
+/// A string literal of printable ASCII with this value.
+fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for ch in text.chars() {
+        match ch {
+            '"' | '\\' => out.extend(['\\', ch]),
+            ' '..='~' => out.push(ch),
+            _ => out.extend(ch.escape_unicode()),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// What cargo's command line says about the unit that a shim stands in for.
+#[derive(Debug, PartialEq, Eq)]
+struct Unit {
+    crate_name: String,
+    out_dir: Utf8PathBuf,
+    extra_filename: String,
+    /// The crate root, which cargo expects in the dep-info.
+    root: Option<Utf8PathBuf>,
+    dep_info: bool,
+    /// The arguments that the shim is compiled with too.
+    kept: Vec<OsString>,
+}
+
+impl Unit {
+    fn read(cargo_args: &[OsString]) -> Result<Self, ShimErrorKind> {
+        let mut crate_name = None;
+        let mut out_dir = None;
+        let mut extra_filename = String::new();
+        let mut root = None;
+        let mut dep_info = false;
+        let mut keep = Vec::new();
+        let mut args = cargo_args.iter();
+        while let Some(arg) = args.next() {
+            let Some(text) = arg.to_str() else { continue };
+            let Some((flag, inline)) = split(text) else {
+                if text.ends_with(".rs") {
+                    root = Some(Utf8PathBuf::from(text));
+                }
+                continue;
+            };
+            let value = match inline {
+                Some(value) => Some(OsStr::new(value)),
+                None if takes_value(flag) => args.next().map(OsString::as_os_str),
+                None => None,
+            };
+            let Some(value) = value else {
+                continue;
+            };
+            if kept(flag, value.to_str().unwrap_or_default()) {
+                keep.extend([OsString::from(flag), value.to_owned()]);
+            }
+            let Some(value) = value.to_str() else { continue };
+            match (flag, value.split_once('=')) {
+                ("--crate-name", _) => crate_name = Some(value.to_owned()),
+                ("--out-dir", _) => out_dir = Some(Utf8PathBuf::from(value)),
+                ("--emit", _) => dep_info |= value.split(',').any(|kind| kind == "dep-info"),
+                ("-C", Some(("extra-filename", suffix))) => suffix.clone_into(&mut extra_filename),
+                _ => {}
+            }
+        }
+        Ok(Self {
+            crate_name: crate_name.ok_or(ShimErrorKind::MissingArgument("--crate-name"))?,
+            out_dir: out_dir.ok_or(ShimErrorKind::MissingArgument("--out-dir"))?,
+            extra_filename,
+            root,
+            dep_info,
+            kept: keep,
+        })
+    }
+
+    /// Writes the dep-info over the compiler's own, in the compiler's form (`rustc_interface::passes::write_out_deps`).
+    /// cargo rebuilds the shim, and looks for another module, when one of these files changes.
+    fn write_dep_info(&self, sources: &[Utf8PathBuf]) -> Result<(), ShimErrorKind> {
+        if !self.dep_info {
+            return Ok(());
+        }
+        let stem = format!("{}{}", self.crate_name, self.extra_filename);
+        let path = self.out_dir.join(format!("{stem}.d"));
+        let library = format!("{}{stem}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+        let mut sources: Vec<_> = self.root.iter().chain(sources).map(|path| escaped(path)).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        let all = sources.join(" ");
+        let mut text = String::new();
+        for target in [path.clone(), self.out_dir.join(library)] {
+            let _ = writeln!(text, "{}: {all}\n", escaped(&target));
+        }
+        for source in &sources {
+            let _ = writeln!(text, "{source}:");
+        }
+        std::fs::write(&path, text).map_err(|source| ShimErrorKind::DepInfo { path, source })
+    }
+}
+
+/// A path in a makefile.
+fn escaped(path: &Utf8Path) -> String {
+    path.as_str().replace(' ', "\\ ")
+}
+
+/// Flag and, where it stands in the same argument, value. `None` for what is no flag.
+fn split(arg: &str) -> Option<(&str, Option<&str>)> {
+    if arg.starts_with("--") {
+        return Some(arg.split_once('=').map_or((arg, None), |(flag, value)| (flag, Some(value))));
+    }
+    let at = arg.strip_prefix('-').filter(|rest| !rest.is_empty())?.chars().next()?.len_utf8() + 1;
+    Some(match arg.split_at(at) {
+        (flag, "") => (flag, None),
+        (flag, value) => (flag, Some(value)),
+    })
+}
+
+/// Does rustc take the next argument as this flag's value? All flags that cargo and `RUSTFLAGS` can hold but these do.
+fn takes_value(flag: &str) -> bool {
+    !matches!(flag, "-g" | "-O" | "-v" | "-V" | "-h" | "--test" | "--verbose" | "--version" | "--help")
+}
+
+/// Is this argument for the shim too? What it is called, where it goes, how it is linked, how the compiler reports. Not the
+/// profile, dependencies, features, lints and instrumentation of the macro crate.
+fn kept(flag: &str, value: &str) -> bool {
+    match flag {
+        "--crate-name" | "--out-dir" | "--emit" | "--error-format" | "--json" | "--diagnostic-width"
+        | "--color" | "--target" | "--sysroot" => true,
+        "-C" | "--codegen" => match value.split_once('=').map_or(value, |(key, _)| key) {
+            "metadata"
+            | "extra-filename"
+            | "prefer-dynamic"
+            | "linker"
+            | "linker-flavor"
+            | "linker-features"
+            | "link-arg"
+            | "link-args"
+            | "pre-link-args"
+            | "link-self-contained" => true,
+            // musl hosts can make no proc macro without it.
+            "target-feature" => value.contains("crt-static"),
+            _ => false,
+        },
+        // What other kept flags may need on a nightly compiler.
+        "-Z" => {
+            matches!(
+                value.split_once('=').map_or(value, |(key, _)| key),
+                "unstable-options" | "embed-metadata"
+            )
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,307 @@
+//! An expander without an engine: it knows what the macros of `native.rs` do, and how to misbehave.
+
+use std::os::unix::net::UnixStream;
+
+use belljar_wire::abi::{EntryKind, question};
+use belljar_wire::bytes::{Reader, Writer};
+use belljar_wire::message::{self, Expand, kind};
+use belljar_wire::tokens::{Delimiter, Derived, InTree, Input, OutputWriter, StreamAt, WireSpan, read_tree};
+
+/// Answers until the other end is closed.
+pub fn serve(mut socket: UnixStream) {
+    let mut frame = Vec::new();
+    while let Ok(Some(kind::EXPAND)) = message::receive(&mut socket, &mut frame) {
+        let request = std::mem::take(&mut frame);
+        let request = Expand::read(&request).expect("a request in the format");
+        let input = Input::check(request.input).expect("an input in the format");
+        let reply = expand(&mut socket, &request, &input);
+        match reply {
+            Some((kind, payload)) => message::send(&mut socket, kind, &payload).expect("a shim that listens"),
+            None => return,
+        }
+    }
+}
+
+fn text(text: &str) -> Vec<u8> {
+    let mut w = Writer::new();
+    w.text(text);
+    w.into_bytes()
+}
+
+/// `None` to hang up.
+fn expand(socket: &mut UnixStream, request: &Expand<'_>, input: &Input) -> Option<(u8, Vec<u8>)> {
+    let name = request.name;
+    let ours = |s: &str| (kind::DONE, s.as_bytes().to_vec());
+    Some(match name {
+        "fails" => (kind::FAILED, text("belljar: it is \"refused\"\nnext: nothing")),
+        "hangs_up" => return None,
+        "half_a_frame" => {
+            use std::io::Write as _;
+            let _ = socket.write_all(&[9, 0, 0, 0, kind::DONE, 1]);
+            return None;
+        }
+        "unknown_kind" => (99, Vec::new()),
+        "two_replies" => {
+            let frames = [7, 0, 0, 0, kind::PANICKED, 5, b'w', b'r', b'o', b'n', b'g'];
+            use std::io::Write as _;
+            let _ = socket.write_all(&[&frames[..], &frames[..]].concat());
+            return None;
+        }
+        "no_text" => (kind::PANICKED, vec![200]),
+        "bad_question" => {
+            let answer = ask(socket, &[77, 0, 0]);
+            assert!(answer.is_empty());
+            (kind::FAILED, text("belljar: it was not answered"))
+        }
+        // Outputs that no checked reply can be. Derived spans: none (0), then the pieces.
+        "empty" => ours(""),
+        "bad_tag" => ours("\0\x7f"),
+        "bad_handle" => ours("\0\x20\x7f"),
+        "bad_group_handle" => ours("\0\x21\0"),
+        "bad_stream" => ours("\0\x22\x07"),
+        "bad_ident" => ours("\0\x01\x031 2\0"),
+        "bad_unicode_ident" => ours("\0\x01\x03\u{20ac}\0"),
+        "bad_raw" => ours("\0\x02\x04self\0"),
+        "bad_punct" => ours("\0\x04a\0"),
+        "bad_literal" => ours("\0\x03\x031 2\0"),
+        "unclosed_literal" => ours("\0\x03\x02\"a\0"),
+        "bad_span" => ours("\0\x01\x01a\x7f"),
+        "bad_derived" => ours("\x01\x01\x7f\x00"),
+        "many_derived" => (kind::DONE, vec![0xff, 0xff, 0xff, 0xff, 0x0f]),
+        "long_group" => ours("\0\x10\0\x05\0\0\0\x04"),
+        "crossing_groups" => {
+            // The outer group ends inside the inner one.
+            let inner = [0x10, 0, 6, 0, 0, 0, 0x01, 1, b'a', 0, 0x04, b';'];
+            let mut bytes = vec![0, 0x10, 0, 9, 0, 0, 0];
+            bytes.extend(inner);
+            bytes.push(0);
+            (kind::DONE, bytes)
+        }
+        "deep" => {
+            let mut groups = Vec::new();
+            for n in 0..100_000u32 {
+                groups.extend([0x10, 0]);
+                groups.extend(((99_999 - n) * 6).to_le_bytes());
+            }
+            groups.insert(0, 0);
+            (kind::DONE, groups)
+        }
+        "chain" => {
+            // Each derived span names the one before it.
+            let first = 2 + input.handles;
+            let mut derived = vec![Derived::Start(WireSpan(2))];
+            derived
+                .extend((0..200_000).map(|n| Derived::ResolvedAt(WireSpan(first + n), WireSpan::CALL_SITE)));
+            let mut out = OutputWriter::new();
+            out.literal("1", WireSpan(first + derived.len() as u32 - 1));
+            (kind::DONE, out.finish(&derived))
+        }
+        _ => return Some(behave(socket, request, input)),
+    })
+}
+
+/// What the macros of `native.rs` do.
+fn behave(socket: &mut UnixStream, request: &Expand<'_>, input: &Input) -> (u8, Vec<u8>) {
+    let stream = input.streams.len() - 1;
+    let mut out =
+        Out { bytes: request.input, handles: input.handles, out: OutputWriter::new(), derived: Vec::new() };
+    let name = request.name.trim_end_matches("_attr");
+    let name = match request.kind {
+        EntryKind::Derive => {
+            let mut snake = String::new();
+            for (n, ch) in name.chars().enumerate() {
+                if ch.is_uppercase() && n > 0 {
+                    snake.push('_');
+                }
+                snake.extend(ch.to_lowercase());
+            }
+            snake
+        }
+        _ => name.to_owned(),
+    };
+    let group = (request.kind == EntryKind::Derive).then(|| {
+        let o = &mut out.out;
+        o.ident("const", false, WireSpan::CALL_SITE);
+        o.ident("_", false, WireSpan::CALL_SITE);
+        o.punct(b':', false, WireSpan::CALL_SITE);
+        o.punct(b'&', false, WireSpan::CALL_SITE);
+        o.ident("str", false, WireSpan::CALL_SITE);
+        o.punct(b'=', false, WireSpan::CALL_SITE);
+        o.ident("stringify", false, WireSpan::CALL_SITE);
+        o.punct(b'!', false, WireSpan::CALL_SITE);
+        o.begin_group(Delimiter::Brace, WireSpan::CALL_SITE)
+    });
+    match name.as_str() {
+        "whole" => out.out.ref_stream(stream as u8),
+        "arguments" => out.out.ref_stream(0),
+        "prints" => {
+            message::send(socket, kind::PRINT, b"\x01to stdout\n").expect("a shim that listens");
+            message::send(socket, kind::PRINT, b"\x02to stderr\n").expect("a shim that listens");
+            out.out.ref_stream(stream as u8);
+        }
+        "by_tree" => out.each(input.streams[stream], |out, handle, _| out.out.ref_tree(handle)),
+        "contents" => out.each(input.streams[stream], |out, handle, tree| match tree {
+            InTree::Group { delimiter, .. } => {
+                let group = out.out.begin_group(delimiter, WireSpan::of_handle(handle));
+                out.out.ref_contents(handle);
+                out.out.end_group(group);
+            }
+            _ => out.out.ref_tree(handle),
+        }),
+        "rebuilt" => out.rebuild(input.streams[stream], &|_, handle| WireSpan::of_handle(handle)),
+        "called" => out.rebuild(input.streams[stream], &|_, _| WireSpan::CALL_SITE),
+        "mixed" => out.rebuild(input.streams[stream], &|_, _| WireSpan::MIXED_SITE),
+        "derived" => out.rebuild(input.streams[stream], &|out, handle| {
+            let span = WireSpan::of_handle(handle);
+            let mixed = out.derive(Derived::ResolvedAt(span, WireSpan::MIXED_SITE));
+            let located = out.derive(Derived::LocatedAt(WireSpan::CALL_SITE, mixed));
+            let start = out.derive(Derived::Start(span));
+            let resolved = out.derive(Derived::ResolvedAt(located, start));
+            let end = out.derive(Derived::End(mixed));
+            out.derive(Derived::LocatedAt(resolved, end))
+        }),
+        "opened" => out.each(input.streams[stream], |out, handle, tree| {
+            if let InTree::Group { .. } = tree {
+                for delimiter in [handle + 1, handle + 2] {
+                    out.out.literal("1", WireSpan::of_handle(delimiter));
+                }
+            }
+        }),
+        "asked" => {
+            let mut all = String::new();
+            let mut handles = Vec::new();
+            out.each(input.streams[stream], |_, handle, _| handles.push(handle));
+            for handle in handles {
+                all += &asked(socket, handle);
+            }
+            out.string(&all);
+        }
+        "printed" => {
+            let mut print = OutputWriter::new();
+            print.ref_stream(stream as u8);
+            let question = [vec![question::PRINT], print.finish(&[])].concat();
+            let answer = ask(socket, &question);
+            let printed = Reader::new(&answer).text().expect("a text").to_owned();
+            out.string(&printed);
+        }
+        "literals" => {
+            let group = out.out.begin_group(Delimiter::Parenthesis, WireSpan::CALL_SITE);
+            for literal in [
+                "255u8",
+                "-128i8",
+                "-5",
+                "340282366920938463463374607431768211455",
+                "0usize",
+                "1.5",
+                "-2.0",
+                "0.25f32",
+                "3f64",
+                r#""it's \"quoted\" \\ \n\t\r\0 é 日本 \u{200b}""#,
+                r#""plain""#,
+                "'x'",
+                r"'\''",
+                "'é'",
+                r#"b'"'"#,
+                r#"b"bytes \xff""#,
+                r#"c"see""#,
+                "0xff_u8",
+                "r##\"raw \"# \"##",
+                "1e3",
+                "1_000",
+                r"b'\n'",
+            ] {
+                out.out.literal(literal, WireSpan::CALL_SITE);
+                out.out.punct(b',', false, WireSpan::CALL_SITE);
+            }
+            out.out.end_group(group);
+        }
+        "panics" => return (kind::PANICKED, text("the input is\nwrong")),
+        other => panic!("no macro `{other}`"),
+    }
+    if let Some(group) = group {
+        out.out.end_group(group);
+        out.out.punct(b';', false, WireSpan::CALL_SITE);
+    }
+    (kind::DONE, out.out.finish(&out.derived))
+}
+
+/// What `native.rs` writes about the span of one token.
+fn asked(socket: &mut UnixStream, handle: u32) -> String {
+    let mut put = |kind: u8| {
+        let mut question = Writer::new();
+        question.u8(kind);
+        question.varint(0);
+        question.varint(WireSpan::of_handle(handle).0);
+        ask(socket, question.as_bytes())
+    };
+    let number = |answer: Vec<u8>| Reader::new(&answer).varint().expect("a number");
+    let optional = |answer: Vec<u8>| {
+        let mut r = Reader::new(&answer);
+        (r.u8().expect("a flag") == 1).then(|| r.text().expect("a text").to_owned())
+    };
+    let (line, column) = (number(put(question::LINE)), number(put(question::COLUMN)));
+    let file = put(question::FILE);
+    let file = Reader::new(&file).text().expect("a text").to_owned();
+    let (local_file, source) = (optional(put(question::LOCAL_FILE)), optional(put(question::SOURCE_TEXT)));
+    format!("{line}:{column} {file} {local_file:?} {source:?}\n")
+}
+
+fn ask(socket: &mut UnixStream, question: &[u8]) -> Vec<u8> {
+    message::send(socket, kind::ASK, question).expect("a shim that listens");
+    let mut answer = Vec::new();
+    let kind = message::receive(socket, &mut answer).expect("an answer");
+    assert_eq!(kind, Some(kind::ANSWER));
+    answer
+}
+
+struct Out<'a> {
+    bytes: &'a [u8],
+    handles: u32,
+    out: OutputWriter,
+    derived: Vec<Derived>,
+}
+
+impl Out<'_> {
+    fn derive(&mut self, derived: Derived) -> WireSpan {
+        self.derived.push(derived);
+        WireSpan(2 + self.handles + self.derived.len() as u32 - 1)
+    }
+
+    fn each(&mut self, stream: StreamAt, mut f: impl FnMut(&mut Self, u32, InTree<'_>)) {
+        let mut r = Reader::at(&self.bytes[..stream.end], stream.start);
+        let mut handle = stream.first_handle;
+        while !r.is_empty() {
+            let tree = read_tree(&mut r, handle).expect("a checked input");
+            f(self, handle, tree);
+            handle += tree.handles();
+        }
+    }
+
+    fn rebuild(&mut self, stream: StreamAt, spans: &dyn Fn(&mut Self, u32) -> WireSpan) {
+        self.each(stream, |out, handle, tree| {
+            let span = spans(out, handle);
+            match tree {
+                InTree::Ident { text, raw } => out.out.ident(text, raw, span),
+                InTree::Literal { text } => out.out.literal(text, span),
+                InTree::Punct { ch, joint } => out.out.punct(ch, joint, span),
+                InTree::Group { delimiter, contents } => {
+                    let group = out.out.begin_group(delimiter, span);
+                    out.rebuild(contents, spans);
+                    out.out.end_group(group);
+                }
+            }
+        });
+    }
+
+    /// A string literal, escaped as `Literal::string` does.
+    fn string(&mut self, text: &str) {
+        let escaped: String = text
+            .chars()
+            .flat_map(|ch| match ch {
+                '\'' => vec!['\''],
+                ch => ch.escape_debug().collect(),
+            })
+            .collect();
+        self.out.literal(&format!("\"{escaped}\""), WireSpan::CALL_SITE);
+    }
+}

@@ -1,0 +1,47 @@
+//! Questions of a running macro that only rustc can answer.
+
+use belljar_wire::Malformed;
+use belljar_wire::abi::question;
+use belljar_wire::bytes::{Reader, Writer};
+
+use crate::error::Problem;
+use crate::input::Input;
+use crate::output::{self, Spans};
+
+/// Answers one question; both forms are those of [`question`].
+pub(crate) fn answer(asked: &[u8], input: &Input) -> Result<Vec<u8>, Problem> {
+    answered(asked, input).map_err(|source| Problem::Malformed { what: "a question", source })
+}
+
+fn answered(asked: &[u8], input: &Input) -> Result<Vec<u8>, Malformed> {
+    let mut r = Reader::new(asked);
+    let mut w = Writer::new();
+    let kind = r.u8()?;
+    if kind == question::PRINT {
+        w.text(&output::build_from(r, input)?.to_string());
+        return Ok(w.into_bytes());
+    }
+    let mut spans = Spans::read(&mut r, input)?;
+    let span = spans.read_span(&mut r)?;
+    r.end()?;
+    match kind {
+        question::LINE => w.varint(span.line() as u32),
+        question::COLUMN => w.varint(span.column() as u32),
+        question::FILE => w.text(&span.file()),
+        question::LOCAL_FILE => {
+            // rustc hands it over as UTF-8.
+            let path = span.local_file().and_then(|path| path.into_os_string().into_string().ok());
+            optional(&mut w, path.as_deref());
+        }
+        question::SOURCE_TEXT => optional(&mut w, span.source_text().as_deref()),
+        _ => return Err(Malformed { expected: "a question for the compiler", at: 0 }),
+    }
+    Ok(w.into_bytes())
+}
+
+fn optional(w: &mut Writer, text: Option<&str>) {
+    w.u8(u8::from(text.is_some()));
+    if let Some(text) = text {
+        w.text(text);
+    }
+}

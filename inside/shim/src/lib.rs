@@ -1,0 +1,124 @@
+//! The client that generated shims link.
+//!
+//! A shim is the native proc-macro crate that cargo and rustc see in place of a real one: one function per entry point,
+//! each a single call to [`derive`], [`attribute`] or [`function`]. What such a call does:
+//!
+//! ```text
+//! rustc's token streams ── input: flat bytes, and a table handle → the original token
+//!        EXPAND ─────────── link: the socket to the expander, inherited from the wrapper or to one started here
+//!        ASK, PRINT ─────── ask: questions of the running macro, answered from rustc
+//!        DONE ───────────── output: bytes → tokens; a reference becomes a clone of the original token
+//!        PANICKED ───────── a panic with the macro's own message, which rustc reports as it reports any
+//!        FAILED ─────────── `compile_error!` at the call site
+//! ```
+//!
+//! A token that a macro passes on is never made again from text: rustc's private spacing, `$crate`, hygiene, raw
+//! identifiers and literal forms survive because it *is* the token that rustc handed over.
+//!
+//! This code runs inside rustc. It never panics but to report a macro's panic, and never trusts a length, a handle or a
+//! text of a reply.
+
+#![deny(unsafe_code)]
+
+extern crate proc_macro;
+
+mod ask;
+mod error;
+mod input;
+mod link;
+mod literal;
+mod output;
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use belljar_wire::abi::EntryKind;
+use belljar_wire::bytes::Writer;
+use belljar_wire::message::Expand;
+use proc_macro::TokenStream;
+
+use crate::error::Error;
+use crate::input::Input;
+use crate::link::Reply;
+
+/// One entry point of a macro crate, as a generated shim states it.
+#[derive(Debug)]
+pub struct Macro {
+    /// BLAKE3 digest of the module.
+    pub module: [u8; 32],
+    /// The name that users write.
+    pub name: &'static str,
+    /// The macro crate's package, for messages.
+    pub package: &'static str,
+    pub version: &'static str,
+    /// Absolute path of the belljar that made the shim; started when no socket was inherited.
+    pub belljar: &'static str,
+}
+
+/// Expands a `#[derive]`.
+#[must_use]
+pub fn derive(entry: &Macro, input: TokenStream) -> TokenStream {
+    expand(entry, EntryKind::Derive, Input::new(&[input]))
+}
+
+/// Expands an attribute macro.
+#[must_use]
+pub fn attribute(entry: &Macro, arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand(entry, EntryKind::Attribute, Input::new(&[arguments, item]))
+}
+
+/// Expands a function-like macro.
+#[must_use]
+pub fn function(entry: &Macro, input: TokenStream) -> TokenStream {
+    expand(entry, EntryKind::Function, Input::new(&[input]))
+}
+
+fn expand(entry: &Macro, kind: EntryKind, input: Input) -> TokenStream {
+    match try_expand(entry, kind, &input) {
+        Ok(stream) => stream,
+        Err(Error::Panicked(message)) => resume_unwind(Box::new(message)),
+        Err(Error::Failed(message)) => output::compile_error(&message),
+        Err(Error::Here(problem)) => output::compile_error(&problem.message(entry, kind)),
+    }
+}
+
+fn try_expand(entry: &Macro, kind: EntryKind, input: &Input) -> Result<TokenStream, Error> {
+    let request = Expand {
+        module: entry.module,
+        kind,
+        name: entry.name,
+        package: entry.package,
+        version: entry.version,
+        input: input.bytes(),
+    };
+    let mut payload = Writer::with_capacity(input.bytes().len() + 128);
+    request.write(&mut payload);
+    // A question that can't be answered must not leave the expander waiting: it gets an empty answer, which it refuses,
+    // and the reason is told here, where the reason is known.
+    let mut unanswered = None;
+    let reply = link::exchange(entry.belljar, payload.as_bytes(), |question| {
+        match guarded(|| ask::answer(question, input)) {
+            Ok(answer) => answer,
+            Err(error) => {
+                unanswered.get_or_insert(error);
+                Vec::new()
+            }
+        }
+    })?;
+    if let Some(error) = unanswered {
+        return Err(error);
+    }
+    match reply {
+        Reply::Done(bytes) => guarded(|| output::build(&bytes, input)),
+        Reply::Panicked(message) => Err(Error::Panicked(message)),
+        Reply::Failed(message) => Err(Error::Failed(message)),
+    }
+}
+
+/// Runs what calls into `proc_macro` on a reply's behalf: that panics for a text that is no identifier, for example, and
+/// such a reply is an error like any other that breaks the format.
+fn guarded<T>(f: impl FnOnce() -> Result<T, error::Problem>) -> Result<T, Error> {
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(result) => result.map_err(Error::Here),
+        Err(panic) => Err(Error::Here(error::Problem::refused(&*panic))),
+    }
+}
