@@ -255,6 +255,11 @@ fn cargo_args(out_dir: &Utf8Path) -> Vec<OsString> {
     .to_vec()
 }
 
+/// How many errors rustc reported; the one that only counts the others is none.
+fn reported(stderr: &str) -> usize {
+    stderr.lines().filter(|line| line.starts_with("error") && !line.starts_with("error: aborting")).count()
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
@@ -353,4 +358,388 @@ fn tokens_at_the_mixed_site_are_the_native_ones() {
 #[test]
 fn derived_spans_are_the_native_ones() {
     nasty("derived", "Derived");
+}
+
+/// The expansions of function-like macro, attribute and derive; `expected` must be in all three.
+#[track_caller]
+fn three(name: &str, derive: &str, expected: &str) {
+    let source = format!(
+        "#![allow(warnings)]\n\
+         const A: &str = macros::{name}! {{ struct S {{ été: u8 }} fn f() -> Vec<&'static u8> {{ x <<= \"y\" }} }};\n\
+         macro_rules! m {{ ($e:expr) => {{ const B: &str = macros::{name}!($e + {{ 1 }}); }} }}\n\
+         m!(1 + \n 2);\n\
+         #[derive(macros::{derive})] struct D<'a> {{ /// doc\n a: &'a u8 }}\n"
+    );
+    let expanded = assert_expands_same(&format!("{name}.rs"), &source);
+    assert!(expanded.contains(expected), "{expanded}");
+}
+
+#[test]
+fn questions_about_spans_get_the_compilers_answers() {
+    three("asked", "Asked", r#"2:34 asked.rs Some(\"asked.rs\") Some(\"struct\")"#);
+}
+
+#[test]
+fn tokens_are_printed_by_the_compiler() {
+    three("printed", "Printed", "Vec<&'static u8>");
+}
+
+#[test]
+fn literals_are_the_ones_that_constructors_make() {
+    let expanded = assert_expands_same(
+        "literals.rs",
+        "const A: () = macros::literals!(); #[macros::literals_attr] struct S; #[derive(macros::Literals)] struct D;",
+    );
+    assert!(expanded.contains(r#""it's \"quoted\" \\ \n\t\r\0 é 日本 \u{200b}""#), "{expanded}");
+}
+
+#[test]
+fn spans_of_delimiters_are_the_native_ones() {
+    // Each `1` stands where a token is expected that it isn't: the errors point at its span.
+    for source in ["macros::opened! { ( ) }", "macros::opened! { [\n\n] }", "macros::opened! { a { b } }"] {
+        let (native, sealed) = SHARED.both("opened.rs", source, &["--error-format=json"]);
+        similar(&without_definition(&native), &without_definition(&sealed));
+        assert!(!native.status.success());
+    }
+}
+
+/// Diagnostics in JSON, without the place where the macro is defined: a shim has no source files.
+fn without_definition(output: &Output) -> String {
+    let mut lines = Vec::new();
+    for line in text(&output.stderr).lines() {
+        let mut value: serde_json::Value = serde_json::from_str(line).unwrap();
+        strip(&mut value);
+        lines.push(value.to_string());
+    }
+    return lines.join("\n");
+
+    fn strip(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Object(map) => {
+                map.remove("def_site_span");
+                map.values_mut().for_each(strip);
+            }
+            serde_json::Value::Array(values) => values.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn an_attribute_gets_its_arguments() {
+    assert_expands_same(
+        "arguments.rs",
+        "#[macros::arguments(fn f<'a>(x: &'a u8) -> bool { x <= &1 })] struct Gone;",
+    );
+}
+
+#[test]
+fn a_panic_reads_as_the_native_one() {
+    let source = "macros::panics!();\n#[macros::panics_attr]\nstruct A;\n#[derive(macros::Panics)]\nstruct B;\n\
+                  fn f() -> i32 { macros::panics!(1) }\n";
+    let (native, sealed) = SHARED.both("panics.rs", source, &[]);
+    assert_same(&native, &sealed);
+    assert!(text(&sealed.stderr).contains("= help: message: the input is"), "{}", text(&sealed.stderr));
+    let (native, sealed) = SHARED.both("panics_json.rs", source, &["--error-format=json"]);
+    similar(&without_definition(&native), &without_definition(&sealed));
+}
+
+#[test]
+fn what_a_macro_prints_comes_out() {
+    let (native, sealed) =
+        SHARED.both("prints.rs", "macros::prints!(struct S;);", &["--emit=metadata=prints.rmeta"]);
+    assert_same(&native, &sealed);
+    assert_eq!(text(&sealed.stdout), "to stdout\n");
+    assert!(text(&sealed.stderr).starts_with("to stderr\n"));
+}
+
+/// The errors of a crate that is compiled with the shim only.
+fn errors(name: &str, source: &str) -> String {
+    let file = format!("{name}_errors.rs");
+    std::fs::write(SHARED.dir.path().join(&file), source).unwrap();
+    let output = with_socket(SHARED.rustc("shim").arg("--emit=metadata=errors.rmeta").arg(&file));
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    text(&output.stderr)
+}
+
+#[test]
+fn a_refusal_is_one_error_wherever_the_macro_stands() {
+    let source = "macros::fails!();\nmacros::fails! {}\nfn f(x: macros::fails![]) -> i32 {\n    macros::fails!();\n    \
+                  let macros::fails!() = 1 else { return 1 };\n    let y = 1 + macros::fails!() * 2;\n    \
+                  match 1 { macros::fails!() => macros::fails!() }\n}\nstruct S;\nimpl S { macros::fails!(); }\n\
+                  trait T { macros::fails! {} }\nunsafe extern \"C\" { macros::fails!{} }\n";
+    let errors = errors("fails", source);
+    let calls = source.matches("fails!").count();
+    assert_eq!(
+        errors.matches("error: belljar: it is \"refused\"\n       next: nothing\n").count(),
+        calls,
+        "{errors}"
+    );
+    assert_eq!(reported(&errors), calls, "{errors}");
+}
+
+#[test]
+fn whatever_the_expander_says_rustc_reports_an_error() {
+    let lost = "gave no tokens: the connection to its expander was lost";
+    let message = "gave no tokens: its expander sent a message that breaks the format";
+    let output = "gave no tokens: its expander sent an output that breaks the format";
+    let refused = "gave no tokens: the compiler refused what it produced";
+    for (name, expected) in [
+        ("hangs_up", lost),
+        ("half_a_frame", lost),
+        ("unknown_kind", message),
+        ("two_replies", message),
+        ("no_text", message),
+        ("bad_question", "gave no tokens: its expander sent a question that breaks the format"),
+        ("empty", output),
+        ("bad_tag", output),
+        ("bad_handle", output),
+        ("bad_group_handle", output),
+        ("bad_stream", output),
+        ("bad_ident", refused),
+        ("bad_unicode_ident", refused),
+        ("bad_raw", refused),
+        ("bad_punct", output),
+        ("bad_literal", output),
+        ("bad_span", output),
+        ("bad_derived", output),
+        ("many_derived", output),
+        ("long_group", output),
+        ("crossing_groups", output),
+        ("deep", output),
+    ] {
+        let errors = errors(name, &format!("macros::{name}!(a);"));
+        let expected = format!("error: belljar: the function macro `{name}` of fake-macros 1.2.3 {expected}");
+        assert!(errors.contains(&expected) && errors.contains("next: "), "{name}: {errors}");
+        assert_eq!(reported(&errors), 1, "{name}: {errors}");
+    }
+}
+
+#[test]
+fn what_rustc_can_not_even_lex_is_an_error_too() {
+    let errors = errors("unclosed_literal", "macros::unclosed_literal!(a);");
+    assert!(errors.contains("gave no tokens: the compiler refused what it produced"), "{errors}");
+}
+
+#[test]
+fn a_long_chain_of_spans_needs_no_stack() {
+    let errors = errors("chain", "macros::chain!(a);");
+    assert!(errors.contains("macro expansion ignores `1`"), "{errors}");
+}
+
+/// Compiles a source with a shim that inherits nothing, and returns the process ids and packages that its expanders logged.
+fn alone(name: &str, source: &str, prepare: impl FnOnce(&mut Command)) -> (Output, Vec<String>) {
+    let file = format!("{name}.rs");
+    std::fs::write(SHARED.dir.path().join(&file), source).unwrap();
+    let log = SHARED.dir.path().join(format!("{name}.log"));
+    let mut rustc = SHARED.rustc("shim");
+    rustc.arg(format!("--emit=metadata={name}.rmeta")).arg(&file).env("BELLJAR_TEST_LOG", &log);
+    prepare(&mut rustc);
+    let output = rustc.output().unwrap();
+    let log = std::fs::read_to_string(log).unwrap_or_default();
+    (output, log.lines().map(str::to_owned).collect())
+}
+
+#[test]
+fn without_a_socket_one_expander_is_started_and_ends_with_rustc() {
+    let source = "macros::whole!(struct A;); macros::whole!(struct B;); const C: (A, B) = (A, B);";
+    let values = [None, Some("77"), Some("0"), Some("nonsense"), Some("-1"), Some("99999999999999999999")];
+    for (number, value) in values.into_iter().enumerate() {
+        let name = format!("alone_{number}");
+        let (output, log) = alone(&name, source, |rustc| {
+            rustc.env("CARGO_PKG_NAME", "user");
+            if let Some(value) = value {
+                rustc.env("BELLJAR_SOCKET", value);
+            }
+        });
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let [line] = &log[..] else { panic!("{log:?}") };
+        let (pid, package) = line.split_once(' ').unwrap();
+        assert_eq!(package, "user");
+        // Its end of the socket was closed with rustc: it ends by itself.
+        let gone = (0..200).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+            stat.map_or(true, |stat| stat.contains(") Z "))
+        });
+        assert!(gone, "expander {pid} is still there");
+    }
+}
+
+#[test]
+fn a_descriptor_that_is_something_else_is_left_alone() {
+    // A file where the socket would be, and a socket with another inode.
+    let file = tempfile::tempfile().unwrap();
+    rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).unwrap();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    rustix::io::fcntl_setfd(&theirs, rustix::io::FdFlags::empty()).unwrap();
+    for value in [file.as_raw_fd().to_string(), format!("{}:1", theirs.as_raw_fd())] {
+        let name = format!("left_{}", value.len());
+        let (output, log) = alone(&name, "macros::whole!(struct A;);", |rustc| {
+            rustc.env("BELLJAR_SOCKET", value);
+        });
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert_eq!(log.len(), 1);
+    }
+    drop(theirs);
+    let mut ours = ours;
+    assert_eq!(
+        std::io::Read::read(&mut ours, &mut [0]).unwrap(),
+        0,
+        "the shim wrote to a socket that isn't its own"
+    );
+}
+
+#[test]
+fn an_inode_names_the_socket_for_certain() {
+    use std::os::unix::fs::MetadataExt as _;
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    rustix::io::fcntl_setfd(&theirs, rustix::io::FdFlags::empty()).unwrap();
+    let number = theirs.as_raw_fd();
+    let inode = std::fs::File::from(std::os::fd::OwnedFd::from(theirs.try_clone().unwrap()))
+        .metadata()
+        .unwrap()
+        .ino();
+    std::thread::spawn(move || fake::serve(ours));
+    let (output, log) = alone("inode", "macros::whole!(struct A;);", |rustc| {
+        rustc.env("BELLJAR_SOCKET", format!("{number}:{inode}"));
+    });
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(log, Vec::<String>::new());
+}
+
+#[test]
+fn a_lost_expander_is_replaced_for_the_next_macro() {
+    let (output, log) =
+        alone("replaced", "macros::hangs_up!(); macros::whole!(struct A;); const _: A = A;", |_| {});
+    let errors = text(&output.stderr);
+    assert!(
+        errors.contains("the connection to its expander was lost")
+            && errors.contains("it ended with exit status: 0")
+    );
+    assert_eq!((reported(&errors), log.len()), (1, 2), "{errors}");
+}
+
+#[test]
+fn a_belljar_that_is_gone_is_named() {
+    let folder = SHARED.folder("gone");
+    std::fs::create_dir(&folder).unwrap();
+    let args = cargo_args(&folder);
+    let record = record();
+    shim::compile(&ShimRequest {
+        rustc: "rustc".into(),
+        cargo_args: &args,
+        record: &record,
+        inside: &SHARED.inside,
+        belljar_exe: "/not here/\"belljar\"".into(),
+    })
+    .unwrap();
+    std::fs::write(SHARED.dir.path().join("gone.rs"), "macros::whole!(struct A;);").unwrap();
+    let output = SHARED.rustc("gone").arg("--emit=metadata=gone.rmeta").arg("gone.rs").output().unwrap();
+    let errors = text(&output.stderr);
+    assert!(
+        errors.contains("belljar could not be started from `/not here/\"belljar\"`: No such file"),
+        "{errors}"
+    );
+    assert!(errors.contains("cargo clean -p fake-macros"), "{errors}");
+}
+
+#[test]
+fn the_linker_that_rustc_starts_does_not_inherit_the_socket() {
+    // A linker that lists its descriptors and its variable, then links.
+    let linker = SHARED.dir.path().join("linker.sh");
+    let listing = SHARED.dir.path().join("descriptors");
+    let script = format!("#!/bin/sh\nls -l /proc/self/fd > '{}'\nexec cc \"$@\"\n", listing.display());
+    std::fs::write(&linker, script).unwrap();
+    std::fs::set_permissions(&linker, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::write(SHARED.dir.path().join("linked.rs"), "macros::whole!(struct A;);").unwrap();
+    let output = with_socket(SHARED.rustc("shim").args([
+        "--crate-type=cdylib",
+        "-olinked",
+        "linked.rs",
+        "-Clinker=./linker.sh",
+    ]));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let listing = std::fs::read_to_string(listing).unwrap();
+    assert!(!listing.contains("socket:"), "{listing}");
+}
+
+#[test]
+fn cargo_learns_what_the_module_was_made_of() {
+    let dep_info = std::fs::read_to_string(SHARED.folder("shim").join("macros-fedcba9876543210.d")).unwrap();
+    let dep_info = dep_info.replace(SHARED.folder("shim").as_str(), "OUT");
+    assert_eq!(
+        dep_info,
+        "OUT/macros-fedcba9876543210.d: /other.rs /some\\ where/lib.rs macros\\ dir/src/lib.rs\n\n\
+         OUT/libmacros-fedcba9876543210.so: /other.rs /some\\ where/lib.rs macros\\ dir/src/lib.rs\n\n\
+         /other.rs:\n/some\\ where/lib.rs:\nmacros\\ dir/src/lib.rs:\n"
+    );
+}
+
+#[test]
+fn names_and_texts_of_a_guest_stay_names_and_texts() {
+    let evil = "*/ \" \\\" }} \u{202e} \r\n #![feature(x)] \0 ' r#\"";
+    let entries = vec![
+        Entry {
+            helpers: vec!["fn".to_owned(), "naïve".to_owned()],
+            docs: evil.to_owned(),
+            deprecated: Some((evil.to_owned(), evil.to_owned())),
+            ..entry(EntryKind::Derive, "struct")
+        },
+        Entry { hidden: true, deprecated: Some(Default::default()), ..entry(EntryKind::Derive, "Été") },
+        // The names that the shim itself uses or could use.
+        entry(EntryKind::Function, "derive_0"),
+        entry(EntryKind::Function, "derive_0_"),
+        entry(EntryKind::Attribute, "belljar_shim"),
+        entry(EntryKind::Function, "proc_macro"),
+        entry(EntryKind::Function, "ENTRY"),
+        entry(EntryKind::Attribute, "fn"),
+        entry(EntryKind::Attribute, "macro_rules"),
+        entry(EntryKind::Function, "input"),
+    ];
+    for edition in ["2015", "2018", "2021", "2024"] {
+        let mut record = record_of(entries.clone());
+        edition.clone_into(&mut record.edition);
+        record.package = evil.to_owned();
+        let folder = format!("evil{edition}");
+        std::fs::create_dir(SHARED.folder(&folder)).unwrap();
+        SHARED.compile(&record, &folder).unwrap();
+        let source = "#![allow(deprecated)]\n#[derive(macros::r#struct)] #[r#fn] struct S { #[naïve] a: u8 }\n\
+                      #[derive(macros::Été)] struct T;\nmacros::derive_0!(); macros::derive_0_!(); macros::input!();\n\
+                      #[macros::r#fn] #[macros::belljar_shim] struct U; macros::ENTRY!(); macros::proc_macro!();\n";
+        std::fs::write(SHARED.dir.path().join("evil.rs"), source).unwrap();
+        let mut rustc = SHARED.rustc(&folder);
+        // Every entry point exists: what is missing is an expander, ten times.
+        let output = rustc.arg("--emit=metadata=evil.rmeta").arg("evil.rs").output().unwrap();
+        let errors = text(&output.stderr);
+        assert_eq!(errors.matches("the connection to its expander was lost").count(), 8, "{errors}");
+        assert_eq!(reported(&errors), 8, "{errors}");
+    }
+}
+
+#[test]
+fn deprecation_and_documentation_are_carried_over() {
+    let folder = SHARED.folder("deprecated");
+    std::fs::create_dir(&folder).unwrap();
+    let deprecated = Some(("1.1".to_owned(), "use \"another\"".to_owned()));
+    let entries = vec![Entry { deprecated, ..entry(EntryKind::Function, "whole") }];
+    SHARED.compile(&record_of(entries), "deprecated").unwrap();
+    std::fs::write(SHARED.dir.path().join("deprecated.rs"), "macros::whole!();").unwrap();
+    let mut rustc = SHARED.rustc("deprecated");
+    let output = rustc.arg("--emit=metadata=deprecated.rmeta").arg("deprecated.rs").output().unwrap();
+    let warning = "warning: use of deprecated macro `macros::whole`: use \"another\"";
+    assert!(text(&output.stderr).starts_with(warning), "{}", text(&output.stderr));
+}
+
+#[test]
+fn records_that_can_be_no_crate_are_refused() {
+    let twice = record_of(vec![entry(EntryKind::Function, "a"), entry(EntryKind::Attribute, "a")]);
+    let error = SHARED.compile(&twice, "nowhere").unwrap_err().to_string();
+    assert_eq!(
+        error.lines().next(),
+        Some("the stand-in for the macro crate fake-macros 1.2.3 can't be made: it has two entry points `a`")
+    );
+    let edition = GuestRecord { edition: "2021 --cfg x".to_owned(), ..record_of(Vec::new()) };
+    let error = SHARED.compile(&edition, "nowhere").unwrap_err().to_string();
+    assert!(error.contains("it has the edition") || error.contains("its record has the edition"), "{error}");
 }
