@@ -71,7 +71,8 @@ pub(crate) struct Parts<'a> {
 
 /// Takes the text of a literal apart. For what is none the answer is some number.
 pub(crate) fn parts(text: &str) -> Parts<'_> {
-    let prefixes: [(&str, fn(u8) -> Kind); 8] = [
+    type OfHashes = fn(u8) -> Kind;
+    let prefixes: [(&str, OfHashes); 8] = [
         ("b'", |_| Kind::Byte),
         ("'", |_| Kind::Char),
         ("\"", |_| Kind::Str),

@@ -23,7 +23,8 @@
 //! Known differences from the compiler's crate, none of which a token can show:
 //! - `Debug` of a span is always the same text, so that no position leaks into an output.
 //! - Two punctuation marks that rustc would glue keep a span each when their stream is read again.
-//! - A stream made from text and printed before anything else was done to it does not remember the spaces of that text.
+//! - A stream or group made from text, and not touched since, is written token by token and does not remember the
+//!   spaces of that text. Printing and `stringify!` show it.
 
 mod call;
 mod entry;
