@@ -1,1 +1,41 @@
-//! Macro package to scratch package to module: rewriting, overlays, nested builds, toolchain.
+//! Macro package to scratch package to module.
+//!
+//! ```text
+//! GuestRequest            one macro package, with features and lockfile      (from the plan)
+//!   │ key                 in the store already? then that is all
+//!   │ manifest, scratch   its sources with the markers replaced, and a Cargo.toml that makes it a cdylib
+//!   │ lock                the user's lockfile goes in, and nothing else may come out
+//!   │ graph               what will be compiled; whether something in it calls `catch_unwind`
+//!   │ nested              cargo and rustc for `wasm32-wasip1`, against the `proc_macro` of `inside`
+//!   │ module              entry points read, exports and imports checked
+//!   ▼
+//! GuestRecord             in the store, for every project of this user
+//! ```
+//!
+//! [`ensure`] does all of it. [`toolchain`] finds the compiler and a std for WebAssembly; [`shim`] makes what rustc sees
+//! in place of a macro crate.
+
+mod build;
+mod error;
+mod graph;
+pub mod inside;
+mod key;
+mod lock;
+mod manifest;
+mod module;
+pub mod nested;
+mod overlay;
+mod progress;
+mod rewrite;
+mod scratch;
+pub mod shim;
+pub mod toolchain;
+mod unwind;
+
+pub use belljar_store::{EntryRecord, GuestKey, GuestRecord};
+pub use build::{GuestRequest, Origin, ensure};
+pub use error::GuestError;
+pub use inside::{current_exe, version_line};
+pub use key::key;
+pub use lock::origin_of;
+pub use progress::{Progress, Silent};

@@ -1,0 +1,721 @@
+//! Macro packages to modules: what is missing in the store is built, several at once where they can share their work.
+//!
+//! Guests are built by one cargo, in one scratch workspace, when each of them comes out exactly as it would alone: when no
+//! unit that two of them need would get features of the other ([`Graph::agrees_with`]). So they share proc-macro2, quote
+//! and syn, and use all cores.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+
+use belljar_store::{Area, GuestRecord, Store};
+use camino::{Utf8Path, Utf8PathBuf};
+use cargo_metadata::Message;
+use cargo_metadata::diagnostic::DiagnosticLevel;
+
+use crate::graph::Graph;
+use crate::inside::{self, GuestInside, HostInside};
+use crate::key::Keyed;
+use crate::lock::Lockfile;
+use crate::manifest::{self, Manifest};
+use crate::nested::{self, Nested};
+use crate::rewrite::Rules;
+use crate::toolchain::{self, Sysroot, TARGET, Toolchain};
+use crate::{GuestError, Progress, module, scratch, unwind};
+
+/// Where a package comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    Registry,
+    Git,
+    Path,
+}
+
+/// A macro package to be built, as the build that uses it sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestRequest {
+    pub name: String,
+    pub version: String,
+    pub origin: Origin,
+    pub manifest_path: Utf8PathBuf,
+    /// All that are enabled, by whatever way.
+    pub features: Vec<String>,
+    pub debug_assertions: bool,
+    /// The lockfile that names the versions of its dependencies.
+    pub lockfile: Utf8PathBuf,
+    /// Where the manifest with `[patch]` and `[workspace.dependencies]` is.
+    pub workspace_root: Utf8PathBuf,
+    /// The user's directory: cargo's configuration is looked for from there.
+    pub cwd: Utf8PathBuf,
+    pub offline: bool,
+}
+
+impl GuestRequest {
+    /// `serde_derive 1.0.229`
+    pub(crate) fn title(&self) -> String {
+        format!("{} {}", self.name, self.version)
+    }
+}
+
+/// How deep macros may use macros.
+const DEEPEST: usize = 16;
+
+/// The profile of scratch workspaces. Its fields are all given, so that none is the user's.
+const PROFILE: &str = "guest";
+
+/// Returns the records of all requests, in their order, after building what the store doesn't have.
+pub fn ensure(
+    store: &Store,
+    toolchain: &Toolchain,
+    requests: &[GuestRequest],
+    progress: &dyn Progress,
+) -> Result<Vec<GuestRecord>, GuestError> {
+    let around = Nested::of_environment().map_or(0, |n| n.depth);
+    ensure_at(store, toolchain, requests, progress, around + 1)
+}
+
+fn ensure_at(
+    store: &Store,
+    toolchain: &Toolchain,
+    requests: &[GuestRequest],
+    progress: &dyn Progress,
+    depth: usize,
+) -> Result<Vec<GuestRecord>, GuestError> {
+    if let Some(request) = requests.first()
+        && depth > DEEPEST
+    {
+        return Err(GuestError::TooDeep { package: request.title(), limit: DEEPEST });
+    }
+    let mut records: Vec<Option<GuestRecord>> = Vec::new();
+    let mut missing: Vec<(Keyed, &GuestRequest)> = Vec::new();
+    for request in requests {
+        let keyed = Keyed::new(toolchain, request)?;
+        let record = known(store, &keyed)?;
+        if record.is_none() && !missing.iter().any(|(k, _)| k.key == keyed.key) {
+            missing.push((keyed, request));
+        }
+        records.push(record);
+    }
+    if missing.is_empty() {
+        return Ok(records.into_iter().flatten().collect());
+    }
+    let mut builder = Builder { store, toolchain, progress, depth, total: missing.len(), done: 0 };
+    builder.build(missing)?;
+    for (record, request) in records.iter_mut().zip(requests) {
+        if record.is_none() {
+            *record = known(store, &Keyed::new(toolchain, request)?)?;
+        }
+        if record.is_none() {
+            return Err(GuestError::NoModule { guest: request.title() });
+        }
+    }
+    Ok(records.into_iter().flatten().collect())
+}
+
+/// The record of that key, if its module is there too. The record in the store has no sources: they are where this
+/// project has them.
+fn known(store: &Store, keyed: &Keyed) -> Result<Option<GuestRecord>, GuestError> {
+    let Some(record) = store.guest(&keyed.key)? else { return Ok(None) };
+    if store.module(&record.module)?.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(GuestRecord { sources: keyed.sources.clone(), ..record }))
+}
+
+struct Builder<'a> {
+    store: &'a Store,
+    toolchain: &'a Toolchain,
+    progress: &'a dyn Progress,
+    depth: usize,
+    total: usize,
+    done: usize,
+}
+
+/// A guest in a scratch workspace.
+struct Member<'a> {
+    keyed: Keyed,
+    request: &'a GuestRequest,
+    manifest: Manifest,
+    dir: Utf8PathBuf,
+    graph: Graph,
+    unwinds: bool,
+}
+
+/// A directory in which guests are built; removed when it is dropped.
+struct Workspace {
+    root: Utf8PathBuf,
+    _remover: tempfile::TempDir,
+}
+
+impl<'a> Builder<'a> {
+    fn build(&mut self, missing: Vec<(Keyed, &'a GuestRequest)>) -> Result<(), GuestError> {
+        for group in groups(missing) {
+            self.build_group(group)?;
+        }
+        Ok(())
+    }
+
+    /// Builds guests that can be in one workspace.
+    fn build_group(&mut self, group: Vec<(Keyed, &'a GuestRequest)>) -> Result<(), GuestError> {
+        let workspace = self.workspace()?;
+        let mut manifests = Vec::new();
+        for (_, request) in &group {
+            let manifest = Manifest::read(
+                &self.toolchain.cargo,
+                &request.cwd,
+                &request.manifest_path,
+                &request.features,
+            );
+            manifests
+                .push(manifest.map_err(|source| GuestError::Manifest { guest: request.title(), source })?);
+        }
+        let mut dirs = Vec::new();
+        for ((keyed, request), manifest) in group.iter().zip(&manifests) {
+            let dir = workspace.root.join(&request.name);
+            let io = |source| GuestError::File { path: dir.clone(), source };
+            std::fs::create_dir_all(&dir).map_err(io)?;
+            scratch::mirror(manifest.dir(), &dir, Rules { markers: true, ..Rules::default() }).map_err(io)?;
+            std::fs::write(dir.join("Cargo.toml"), manifest.scratch(&keyed.lock, &keyed.reached))
+                .map_err(io)?;
+            dirs.push(dir);
+        }
+        write_root(&workspace.root, &group)?;
+        let mut members = Vec::new();
+        for (((keyed, request), manifest), dir) in group.into_iter().zip(manifests).zip(dirs) {
+            let graph = self.graph(request, &manifest, &dir)?;
+            let unwinds = graph.linked.iter().any(|p| unwind::catches(&p.name, &p.dir))
+                || unwind::catches(&request.name, manifest.dir());
+            members.push(Member { keyed, request, manifest, dir, graph, unwinds });
+        }
+        check_lock(&workspace.root, &members)?;
+        // Before anything is locked: another belljar may hold what these need and wait for what this one holds.
+        for member in &members {
+            self.used_macros(&workspace, member)?;
+        }
+        for batch in batches(members) {
+            self.build_batch(&workspace, batch)?;
+        }
+        Ok(())
+    }
+
+    fn workspace(&self) -> Result<Workspace, GuestError> {
+        let area = self.store.dir(Area::Scratch);
+        remove_old(&area);
+        let io = |source| GuestError::File { path: area.clone(), source };
+        let remover = tempfile::Builder::new().prefix("guests-").tempdir_in(&area).map_err(io)?;
+        let root = Utf8PathBuf::from_path_buf(remover.path().to_owned())
+            .map_err(|_| io(std::io::Error::new(std::io::ErrorKind::InvalidData, "its path is not UTF-8")))?;
+        Ok(Workspace { root, _remover: remover })
+    }
+
+    /// The variables that cargo gets for a guest's build: what it needs to reach its registries, and nothing else of the
+    /// user's.
+    fn environment(&self) -> Vec<(OsString, OsString)> {
+        std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_cargos)).collect()
+    }
+
+    fn cargo(&self, request: &GuestRequest, target_dir: &Utf8Path) -> Command {
+        let mut cargo = Command::new(&self.toolchain.cargo);
+        cargo
+            .current_dir(&request.cwd)
+            .env_clear()
+            .envs(self.environment())
+            .env("RUSTC", &self.toolchain.rustc)
+            // The user's configuration is read for its registries; what it says on how to compile is overridden.
+            .env("CARGO_ENCODED_RUSTFLAGS", "")
+            .env("RUSTC_WRAPPER", "")
+            .env("RUSTC_WORKSPACE_WRAPPER", "")
+            .env("CARGO_TARGET_DIR", target_dir)
+            .env("CARGO_BUILD_BUILD_DIR", target_dir)
+            .env("CARGO_INCREMENTAL", "0")
+            .env("CARGO_TERM_COLOR", "never")
+            .stdin(Stdio::null());
+        if request.offline {
+            cargo.env("CARGO_NET_OFFLINE", "true");
+        }
+        // SAFETY: `prctl` may be called between fork and exec. If this process is killed, so is cargo.
+        unsafe {
+            cargo.pre_exec(|| {
+                let signal = Some(rustix::process::Signal::TERM);
+                rustix::process::set_parent_process_death_signal(signal).map_err(std::io::Error::from)
+            });
+        }
+        cargo
+    }
+
+    fn start_error(&self) -> impl FnOnce(std::io::Error) -> GuestError + use<> {
+        let program = self.toolchain.cargo.clone();
+        |source| GuestError::Start { program, source }
+    }
+
+    /// Asks cargo what it would compile for this guest alone.
+    fn graph(
+        &self,
+        request: &GuestRequest,
+        manifest: &Manifest,
+        dir: &Utf8Path,
+    ) -> Result<Graph, GuestError> {
+        // A directory of its own: with `RUSTC_BOOTSTRAP`, cargo learns other things about the compiler, and keeps them.
+        let mut cargo = self.cargo(request, &self.store.dir(Area::Target).join("graph"));
+        cargo
+            .args(["build", "--unit-graph", "-Zunstable-options", "--lib", "--quiet", "--target", TARGET])
+            .args([
+                "--profile",
+                PROFILE,
+                "--no-default-features",
+                "--features",
+                &manifest.features().join(","),
+            ])
+            .arg("--manifest-path")
+            .arg(dir.join("Cargo.toml"))
+            .env("RUSTC_BOOTSTRAP", "1");
+        let output = cargo.output().map_err(self.start_error())?;
+        if !output.status.success() {
+            let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            let advice = if request.offline {
+                "run the build once without --offline, or `cargo fetch`: WebAssembly may need packages that this machine doesn't".to_owned()
+            } else {
+                "see what cargo says above; a registry that can't be reached can be replaced by `cargo vendor`".to_owned()
+            };
+            return Err(GuestError::Graph { guest: request.title(), output, advice });
+        }
+        Graph::parse(&output.stdout).map_err(|e| GuestError::Graph {
+            guest: request.title(),
+            output: format!("its unit graph can't be read: {e}"),
+            advice: "this belljar doesn't know your cargo; please report both versions".to_owned(),
+        })
+    }
+
+    /// Builds the macros that a guest uses itself.
+    fn used_macros(&self, workspace: &Workspace, member: &Member<'_>) -> Result<(), GuestError> {
+        let outer = member.request;
+        let requests: Vec<_> = member
+            .graph
+            .macros
+            .iter()
+            .map(|used| GuestRequest {
+                name: used.package.name.clone(),
+                version: used.package.version.clone(),
+                origin: used.package.origin,
+                manifest_path: used.package.dir.join("Cargo.toml"),
+                features: used.features.clone(),
+                debug_assertions: used.debug_assertions,
+                lockfile: workspace.root.join("Cargo.lock"),
+                workspace_root: outer.workspace_root.clone(),
+                cwd: outer.cwd.clone(),
+                offline: outer.offline,
+            })
+            .collect();
+        // One by one: each can use those before it.
+        for request in &requests {
+            ensure_at(
+                self.store,
+                self.toolchain,
+                std::slice::from_ref(request),
+                self.progress,
+                self.depth + 1,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Builds guests that agree on everything they share.
+    fn build_batch(&mut self, workspace: &Workspace, mut batch: Vec<Member<'a>>) -> Result<(), GuestError> {
+        // Always in one order, so that two belljars can't wait for each other.
+        batch.sort_by_key(|m| m.keyed.key);
+        let mut locks = Vec::new();
+        for member in &batch {
+            let title = member.request.title();
+            let waiting =
+                || self.progress.step("Waiting", &format!("for another belljar that seals {title}"));
+            locks.push(self.store.lock_or_wait(&format!("guest-{}", member.keyed.key), waiting)?);
+        }
+        let mut todo = Vec::new();
+        for member in batch {
+            match known(self.store, &member.keyed)? {
+                Some(_) => self.done += 1,
+                None => todo.push(member),
+            }
+        }
+        let Some(first) = todo.first() else { return Ok(()) };
+        let sysroot = if first.unwinds {
+            toolchain::unwinding(self.store, self.toolchain, self.progress)?
+        } else {
+            self.toolchain.aborting.clone()
+        };
+        let libraries = inside::guest(self.store, self.toolchain, &sysroot)?;
+        let host = inside::host(self.store, self.toolchain)?;
+        let titles: Vec<_> = todo.iter().map(|m| m.request.title()).collect();
+        self.progress.step("Sealing", &titles.join(", "));
+        let target_dir = self.target_dir(&sysroot, &libraries);
+        let io = |source| GuestError::File { path: target_dir.clone(), source };
+        std::fs::create_dir_all(&target_dir).map_err(io)?;
+        let name = format!("target-{}", target_dir.file_name().unwrap_or_default());
+        let waiting = || self.progress.step("Waiting", "for another belljar that seals macros");
+        // Guests of one name leave their files in one place.
+        let _target = self.store.lock_or_wait(&name, waiting)?;
+        self.run(workspace, &todo, &sysroot, &libraries, &host, &target_dir)
+    }
+
+    /// Cargo looks at `rustc -vV` only to tell compilers apart, so each std has a directory of its own; and so has each
+    /// depth, for an outer cargo holds the lock of its directory.
+    fn target_dir(&self, sysroot: &Sysroot, libraries: &GuestInside) -> Utf8PathBuf {
+        let mut hasher = blake3::Hasher::new();
+        for text in [&inside::compiler_id(self.toolchain), &sysroot.id, &crate::overlay::id()] {
+            inside::field(&mut hasher, text);
+        }
+        inside::field(&mut hasher, libraries.lib_dir.as_str());
+        let id = &hasher.finalize().to_hex()[..16];
+        self.store.dir(Area::Target).join(format!("{id}-{}", self.depth))
+    }
+
+    fn run(
+        &mut self,
+        workspace: &Workspace,
+        members: &[Member<'a>],
+        sysroot: &Sysroot,
+        libraries: &GuestInside,
+        host: &HostInside,
+        target_dir: &Utf8Path,
+    ) -> Result<(), GuestError> {
+        let Some(first) = members.first().map(|m| m.request) else { return Ok(()) };
+        let mut cargo = self.cargo(first, target_dir);
+        let std = sysroot.path.as_ref().unwrap_or(&self.toolchain.sysroot);
+        let nested = Nested {
+            workspace_root: first.workspace_root.clone(),
+            lockfile: workspace.root.join("Cargo.lock"),
+            cwd: first.cwd.clone(),
+            offline: first.offline,
+            depth: self.depth,
+            scratch: workspace.root.clone(),
+            sysroot_args: sysroot.rustc_args(),
+            libraries: libraries.lib_dir.clone(),
+            entry: host.entry(),
+            reactor: std.join("lib/rustlib").join(TARGET).join("lib/self-contained/crt1-reactor.o"),
+            overlays: nested::overlays(self.store),
+            ambient: cargo.get_envs().filter_map(|(k, v)| v.and(k.to_str()).map(str::to_owned)).collect(),
+        };
+        let file = workspace.root.join("nested.json");
+        let json = serde_json::to_vec(&nested).map_err(std::io::Error::from);
+        json.and_then(|json| std::fs::write(&file, json))
+            .map_err(|source| GuestError::File { path: file.clone(), source })?;
+        cargo
+            .env(nested::VARIABLE, &file)
+            .env("RUSTC_WRAPPER", inside::current_exe()?)
+            .args(["build", "--lib", "--message-format=json", "--target", TARGET, "--profile", PROFILE])
+            .arg("--manifest-path")
+            .arg(workspace.root.join("Cargo.toml"))
+            .args(["--no-default-features", "--features", &features(members)])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        write_default_members(&workspace.root, members)?;
+        let mut child = Running(cargo.spawn().map_err(self.start_error())?);
+        let said = child.0.stderr.take();
+        let said = std::thread::spawn(move || {
+            let mut text = String::new();
+            said.map(|mut s| s.read_to_string(&mut text));
+            text
+        });
+        let mut problems: Vec<(String, String)> = Vec::new();
+        let output = child.0.stdout.take();
+        for line in output.into_iter().flat_map(|o| BufReader::new(o).lines()) {
+            let Ok(message) = line.and_then(|l| serde_json::from_str(&l).map_err(std::io::Error::from))
+            else {
+                continue;
+            };
+            match message {
+                Message::CompilerMessage(m) if m.message.level == DiagnosticLevel::Error => {
+                    let text = m.message.rendered.unwrap_or(m.message.message);
+                    problems.push((package_name(&m.package_id.repr), text));
+                }
+                Message::CompilerArtifact(artifact) => {
+                    let member = members.iter().find(|m| artifact.manifest_path == m.dir.join("Cargo.toml"));
+                    let wasm = artifact.filenames.iter().find(|f| f.extension() == Some("wasm"));
+                    if let Some((member, wasm)) = member.zip(wasm) {
+                        self.keep(member, wasm, sysroot)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        let status = child.0.wait().map_err(self.start_error())?;
+        let said = said.join().unwrap_or_default();
+        if status.success() {
+            return Ok(());
+        }
+        let titles: Vec<_> = members.iter().map(|m| m.request.title()).collect();
+        Err(failure(&titles, status, problems, &said))
+    }
+
+    /// Puts a finished guest into the store.
+    fn keep(&mut self, member: &Member<'_>, wasm: &Utf8Path, sysroot: &Sysroot) -> Result<(), GuestError> {
+        let guest = member.request.title();
+        let linked =
+            std::fs::read(wasm).map_err(|source| GuestError::File { path: wasm.to_owned(), source })?;
+        let module = module::finish(&linked).map_err(|what| GuestError::BadModule {
+            guest: guest.clone(),
+            advice: advice(&what),
+            what,
+        })?;
+        let record = GuestRecord {
+            package: member.request.name.clone(),
+            version: member.request.version.clone(),
+            module: self.store.put_module(&module.wasm)?,
+            unwinds: sysroot.unwinds,
+            edition: member.manifest.edition().to_owned(),
+            entries: module.entries,
+            sources: Vec::new(),
+        };
+        self.store.put_guest(&member.keyed.key, &record)?;
+        self.done += 1;
+        self.progress.step("Sealed", &format!("{guest} ({}/{})", self.done, self.total));
+        Ok(())
+    }
+}
+
+/// A child that doesn't outlive an error here.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // When it has ended already, neither does anything.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Variables that are cargo's business: where things are, and how registries are reached.
+fn is_cargos(name: &str) -> bool {
+    const NAMES: [&str; 20] = [
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "TMPDIR",
+        "LANG",
+        "LC_ALL",
+        "CARGO_HOME",
+        "RUSTUP_HOME",
+        "BELLJAR_HOME",
+        "XDG_CACHE_HOME",
+        "SSH_AUTH_SOCK",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "no_proxy",
+        "NO_PROXY",
+    ];
+    const BEGINNINGS: [&str; 6] =
+        ["CARGO_REGISTRIES_", "CARGO_REGISTRY_", "CARGO_HTTP_", "CARGO_NET_", "CARGO_SOURCE_", "GIT_SSH"];
+    NAMES.contains(&name) || BEGINNINGS.iter().any(|b| name.starts_with(b))
+}
+
+/// Requests that can be members of one workspace: with one setting of debug assertions, from one project, with names
+/// that can stand beside each other in a lockfile and in a target directory.
+fn groups(missing: Vec<(Keyed, &GuestRequest)>) -> Vec<Vec<(Keyed, &GuestRequest)>> {
+    let mut groups: Vec<Vec<(Keyed, &GuestRequest)>> = Vec::new();
+    for (keyed, request) in missing {
+        let library = |r: &GuestRequest| r.name.replace('-', "_");
+        let uses = |keyed: &Keyed, other: &GuestRequest| {
+            keyed
+                .reached
+                .iter()
+                .map(|&i| &keyed.lock.packages[i])
+                .any(|p| p.source.is_none() && p.name == other.name)
+        };
+        let fits = |group: &&mut Vec<(Keyed, &GuestRequest)>| {
+            group.iter().all(|(k, r)| {
+                r.debug_assertions == request.debug_assertions
+                    && r.lockfile == request.lockfile
+                    && r.cwd == request.cwd
+                    && r.offline == request.offline
+                    && library(r) != library(request)
+                    && !uses(k, request)
+                    && !uses(&keyed, r)
+            })
+        };
+        // A macro that uses itself in a development dependency, say, only meets itself.
+        match groups.iter_mut().find(fits) {
+            Some(group) => group.push((keyed, request)),
+            None => groups.push(vec![(keyed, request)]),
+        }
+    }
+    groups
+}
+
+/// Members that one cargo can build at once.
+fn batches(members: Vec<Member<'_>>) -> Vec<Vec<Member<'_>>> {
+    let mut batches: Vec<Vec<Member<'_>>> = Vec::new();
+    for member in members {
+        let fits = |batch: &&mut Vec<Member<'_>>| {
+            batch.iter().all(|m| m.unwinds == member.unwinds && m.graph.agrees_with(&member.graph))
+        };
+        match batches.iter_mut().find(fits) {
+            Some(batch) => batch.push(member),
+            None => batches.push(vec![member]),
+        }
+    }
+    batches
+}
+
+/// Features in the form that tells packages apart.
+fn features(members: &[Member<'_>]) -> String {
+    let of = |m: &Member<'_>| -> Vec<String> {
+        m.manifest.features().iter().map(|f| format!("{}/{f}", m.request.name)).collect()
+    };
+    members.iter().flat_map(of).collect::<Vec<_>>().join(",")
+}
+
+/// The workspace's manifest and its lockfile.
+fn write_root(root: &Utf8Path, group: &[(Keyed, &GuestRequest)]) -> Result<(), GuestError> {
+    let Some((first, request)) = group.first() else { return Ok(()) };
+    let members: Vec<&str> = group.iter().map(|(_, r)| r.name.as_str()).collect();
+    let assertions = request.debug_assertions;
+    let mut manifest = format!("[workspace]\nresolver = \"2\"\nmembers = {members:?}\n");
+    // Writing to a string can't fail.
+    let _ = write!(
+        manifest,
+        "\n[profile.{PROFILE}]\ninherits = \"release\"\nopt-level = {OPT_LEVEL}\ndebug = false\nstrip = \"none\"\n\
+         debug-assertions = {assertions}\noverflow-checks = {assertions}\nlto = \"off\"\npanic = \"unwind\"\n\
+         incremental = false\ncodegen-units = {CODEGEN_UNITS}\nrpath = false\n\
+         \n[profile.{PROFILE}.build-override]\nopt-level = 0\ndebug = false\ncodegen-units = 16\n\
+         debug-assertions = {assertions}\noverflow-checks = {assertions}\n\n",
+    );
+    let mut reached = BTreeSet::new();
+    for (keyed, _) in group {
+        reached.extend(keyed.reached.iter().map(|&i| keyed.lock.packages[i].name.as_str()));
+    }
+    if let Some(patches) = manifest::patches(&request.workspace_root, &reached) {
+        let mut doc = toml_edit::DocumentMut::new();
+        doc["patch"] = patches;
+        manifest.push_str(&doc.to_string());
+    }
+    let roots: Vec<usize> = group.iter().map(|(k, _)| k.root).collect();
+    for (path, text) in
+        [(root.join("Cargo.toml"), manifest), (root.join("Cargo.lock"), first.lock.seed(&roots))]
+    {
+        std::fs::write(&path, text).map_err(|source| GuestError::File { path, source })?;
+    }
+    Ok(())
+}
+
+/// What guests are compiled with. Both decide their bytes.
+const OPT_LEVEL: &str = "1";
+const CODEGEN_UNITS: u32 = 16;
+
+/// Lets cargo build these members only. A name such as `-p` takes could mean a dependency as well.
+fn write_default_members(root: &Utf8Path, members: &[Member<'_>]) -> Result<(), GuestError> {
+    let path = root.join("Cargo.toml");
+    let io = |source| GuestError::File { path: path.clone(), source };
+    let text = std::fs::read_to_string(&path).map_err(io)?;
+    let names: Vec<&str> = members.iter().map(|m| m.request.name.as_str()).collect();
+    let rest = text.lines().filter(|l| !l.starts_with("default-members = ")).skip(1);
+    let mut new = format!("[workspace]\ndefault-members = {names:?}\n");
+    for line in rest {
+        let _ = writeln!(new, "{line}");
+    }
+    std::fs::write(&path, new).map_err(io)
+}
+
+/// Nothing may have come into the lockfile.
+fn check_lock(root: &Utf8Path, members: &[Member<'_>]) -> Result<(), GuestError> {
+    let Some(first) = members.first() else { return Ok(()) };
+    let guest = first.request.title();
+    let result = Lockfile::read(&root.join("Cargo.lock"))
+        .map_err(|source| GuestError::Lock { guest: guest.clone(), source })?;
+    let names: Vec<_> =
+        members.iter().map(|m| (m.request.name.as_str(), m.request.version.as_str())).collect();
+    let strangers = first.keyed.lock.strangers(&result, &names);
+    let Some(stranger) = strangers.first() else { return Ok(()) };
+    let advice = format!(
+        "run `cargo update -p {}` if the lockfile doesn't fit the manifests; otherwise please report it",
+        first.request.name
+    );
+    let lockfile = first.request.lockfile.clone();
+    Err(GuestError::Stranger { guest, stranger: stranger.to_string(), lockfile, advice })
+}
+
+/// `name@version`, or what there is of it, of a package id.
+fn package_name(id: &str) -> String {
+    let (source, fragment) = id.rsplit_once('#').unwrap_or(("", id));
+    match fragment.split_once('@') {
+        Some((name, version)) => format!("{name} {version}"),
+        None => format!("{} {fragment}", source.trim_end_matches('/').rsplit('/').next().unwrap_or_default()),
+    }
+}
+
+/// How much of a nested build's output is shown.
+const LINES: usize = 60;
+
+fn failure(
+    guests: &[String],
+    status: std::process::ExitStatus,
+    problems: Vec<(String, String)>,
+    said: &str,
+) -> GuestError {
+    use std::os::unix::process::ExitStatusExt;
+    let mut by_package: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (package, text) in &problems {
+        by_package.entry(package).or_default().push(text);
+    }
+    if status.signal().is_some() {
+        return GuestError::Stopped { guest: guests.join(", "), status };
+    }
+    let errors = problems.first().map(|(package, _)| package.as_str());
+    let failed = errors.map_or_else(|| failed_package(said), |p| Some(p.to_owned()));
+    let mut guest = guests.join(", ");
+    // The guest itself, if it is one of them: the others have only been stopped.
+    if let Some(own) = failed.as_ref().and_then(|f| guests.iter().find(|g| *g == f)) {
+        guest.clone_from(own);
+    }
+    let text = match errors.and_then(|package| by_package.get(package)) {
+        Some(texts) => texts.join("\n"),
+        None => said.to_owned(),
+    };
+    let lines: Vec<&str> = text.lines().filter(|l| !l.trim_start().starts_with("Compiling ")).collect();
+    let mut output = lines.iter().take(LINES).map(|l| format!("  | {l}\n")).collect::<String>();
+    if lines.len() > LINES {
+        let _ = writeln!(output, "  | … {} more lines", lines.len() - LINES);
+    }
+    let failed = failed.unwrap_or_else(|| guest.clone());
+    let advice = if said.contains("custom build command") || said.contains("build script") {
+        format!("{failed} builds something that isn't Rust; a version or a feature without it can be sealed")
+    } else {
+        format!("choose a version or features of {failed} that know WASI")
+    };
+    GuestError::Build { guest, failed, output: output.trim_end().to_owned(), advice }
+}
+
+/// The package of "could not compile `name`" or "failed to run custom build command for `name v1.0.0`".
+fn failed_package(said: &str) -> Option<String> {
+    let line = said.lines().find(|l| l.starts_with("error:") && l.contains('`'))?;
+    line.split('`').nth(1).map(|name| name.replace(" v", " "))
+}
+
+fn advice(what: &crate::error::BadModule) -> &'static str {
+    use crate::error::BadModule;
+    match what {
+        BadModule::NoEntry => "its macros are made in a way that belljar doesn't know yet; please report it",
+        BadModule::Import { .. } => {
+            "it links a library that only runs beside JavaScript or another host; look for a feature that turns it off"
+        }
+        _ => "this may be an attack by the macro's author, or a fault of belljar; please report it",
+    }
+}
+
+/// Removes scratch workspaces that a crash left behind.
+fn remove_old(area: &Utf8Path) {
+    const DAY: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+    for entry in area.read_dir_utf8().into_iter().flatten().flatten() {
+        let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
+        if entry.file_name().starts_with("guests-") && age.is_some_and(|age| age > DAY) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! What belljar brings as source and compiles on the user's machine, once per compiler and version of belljar.
+//!
+//! ```text
+//! inside/<id>/   for guests, one per std     libbelljar_wire.rlib, libproc_macro.rlib
+//!                for the host                libbelljar_wire.rlib, libbelljar_shim.rlib, libbelljar.so
+//! ```
+//!
+//! The id is a digest of the sources, the compiler and the flags: what is there under its id is what it should be.
+
+use std::process::{Command, Output};
+
+use belljar_store::{Area, Store};
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::GuestError;
+use crate::toolchain::{Sysroot, TARGET, Toolchain};
+
+/// Sources of a crate: path below its `src`, and text.
+type Crate = &'static [(&'static str, &'static str)];
+
+include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
+
+/// What shims are linked with and guests' entry points are made by, for the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostInside {
+    /// Holds `libbelljar_wire.rlib` and `libbelljar_shim.rlib`.
+    pub lib_dir: Utf8PathBuf,
+}
+
+impl HostInside {
+    /// The proc macro whose attributes stand for rustc's markers.
+    pub(crate) fn entry(&self) -> Utf8PathBuf {
+        self.lib_dir.join(format!("{}belljar{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX))
+    }
+}
+
+/// What guests are compiled against: holds `libproc_macro.rlib` and `libbelljar_wire.rlib`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GuestInside {
+    pub(crate) lib_dir: Utf8PathBuf,
+}
+
+/// Digest of everything embedded: two belljars with the same make the same guests.
+fn embedded() -> blake3::Hasher {
+    let mut hasher = blake3::Hasher::new();
+    for sources in [WIRE, PROC_MACRO, ENTRY, SHIM] {
+        for (path, text) in sources {
+            field(&mut hasher, path);
+            field(&mut hasher, text);
+        }
+    }
+    hasher
+}
+
+/// Adds a text so that no two sequences of texts give the same bytes.
+pub(crate) fn field(hasher: &mut blake3::Hasher, text: &str) {
+    hasher.update(&(text.len() as u64).to_le_bytes());
+    hasher.update(text.as_bytes());
+}
+
+/// One line that names this belljar: its version and a digest of what it embeds.
+#[must_use]
+pub fn version_line() -> String {
+    format!("{} ({})", env!("CARGO_PKG_VERSION"), &embedded().finalize().to_hex()[..16])
+}
+
+/// This executable, as an absolute path that stays valid in other directories.
+pub fn current_exe() -> Result<Utf8PathBuf, GuestError> {
+    let path = std::env::current_exe().map_err(|source| GuestError::OwnPath { source })?;
+    Utf8PathBuf::from_path_buf(path).map_err(|path| GuestError::OwnPath {
+        source: std::io::Error::new(
+            std::io::ErrorKind::InvalidData,
+            format!("{} is not UTF-8", path.display()),
+        ),
+    })
+}
+
+/// The parts for the host, compiled if need be.
+pub fn host(store: &Store, toolchain: &Toolchain) -> Result<HostInside, GuestError> {
+    let lib_dir = made(store, toolchain, None, |dir| {
+        let wire = Rustc {
+            dir,
+            sources: WIRE,
+            name: "belljar_wire",
+            flags: &["--crate-type=rlib", "-Copt-level=3"],
+        };
+        let shim = Rustc {
+            dir,
+            sources: SHIM,
+            name: "belljar_shim",
+            flags: &["--crate-type=rlib", "-Copt-level=3", "--extern=proc_macro", "--extern=belljar_wire"],
+        };
+        let entry = Rustc {
+            dir,
+            sources: ENTRY,
+            name: "belljar",
+            flags: &["--crate-type=proc-macro", "-Copt-level=0", "--extern=proc_macro"],
+        };
+        std::thread::scope(|scope| {
+            let entry = scope.spawn(|| entry.run(toolchain, None));
+            wire.run(toolchain, None)?;
+            shim.run(toolchain, None)?;
+            entry.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    })?;
+    Ok(HostInside { lib_dir })
+}
+
+/// The parts for guests on that std, compiled if need be.
+pub(crate) fn guest(
+    store: &Store,
+    toolchain: &Toolchain,
+    sysroot: &Sysroot,
+) -> Result<GuestInside, GuestError> {
+    let lib_dir = made(store, toolchain, Some(sysroot), |dir| {
+        let flags = ["--crate-type=rlib", "-Copt-level=2", "-Ccodegen-units=4"];
+        Rustc { dir, sources: WIRE, name: "belljar_wire", flags: &flags }.run(toolchain, Some(sysroot))?;
+        let flags = [flags.as_slice(), &["--extern=belljar_wire"]].concat();
+        Rustc { dir, sources: PROC_MACRO, name: "proc_macro", flags: &flags }.run(toolchain, Some(sysroot))
+    })?;
+    Ok(GuestInside { lib_dir })
+}
+
+/// The directory of that id, made whole in another place first.
+fn made(
+    store: &Store,
+    toolchain: &Toolchain,
+    sysroot: Option<&Sysroot>,
+    make: impl FnOnce(&Utf8Path) -> Result<(), GuestError>,
+) -> Result<Utf8PathBuf, GuestError> {
+    let mut hasher = embedded();
+    field(&mut hasher, &compiler_id(toolchain));
+    field(&mut hasher, sysroot.map_or("host", |s| &s.id));
+    let id = hasher.finalize().to_hex();
+    let area = store.dir(Area::Inside);
+    let dir = area.join(id.as_str());
+    if dir.is_dir() {
+        return Ok(dir);
+    }
+    let _lock = store.lock(&format!("inside-{id}"))?;
+    if dir.is_dir() {
+        return Ok(dir);
+    }
+    let io = |path: &Utf8Path| {
+        let path = path.to_owned();
+        move |source| GuestError::File { path, source }
+    };
+    let temporary = tempfile::Builder::new().prefix(".making-").tempdir_in(&area).map_err(io(&area))?;
+    let at = Utf8Path::from_path(temporary.path()).ok_or_else(|| GuestError::File {
+        path: area.clone(),
+        source: std::io::Error::new(std::io::ErrorKind::InvalidData, "its path is not UTF-8"),
+    })?;
+    make(at)?;
+    std::fs::rename(at, &dir).map_err(io(&dir))?;
+    Ok(dir)
+}
+
+/// The compiler as exactly as an rlib depends on it.
+pub(crate) fn compiler_id(toolchain: &Toolchain) -> String {
+    format!("{}\n{}", toolchain.version, toolchain.rustc)
+}
+
+struct Rustc<'a> {
+    dir: &'a Utf8Path,
+    sources: Crate,
+    name: &'a str,
+    flags: &'a [&'a str],
+}
+
+impl Rustc<'_> {
+    /// Compiles for guests on that std, or for the host.
+    fn run(&self, toolchain: &Toolchain, sysroot: Option<&Sysroot>) -> Result<(), GuestError> {
+        let src = self.dir.join("src").join(self.name);
+        for (path, text) in self.sources {
+            let path = src.join(path);
+            let io = |source| GuestError::File { path: path.clone(), source };
+            std::fs::create_dir_all(path.parent().unwrap_or(&src)).map_err(io)?;
+            std::fs::write(&path, text).map_err(io)?;
+        }
+        let mut command = Command::new(&toolchain.rustc);
+        command
+            .current_dir(&src)
+            .env_clear()
+            .args(["lib.rs", "--edition=2024", "--cap-lints=allow", "--crate-name", self.name])
+            .args(["-Cmetadata=belljar", "-Cembed-bitcode=no", "-Cstrip=debuginfo"])
+            .args(self.flags)
+            .arg("-L")
+            .arg(self.dir)
+            .arg("--out-dir")
+            .arg(self.dir)
+            .arg(format!("--remap-path-prefix={src}=/belljar/{}", self.name));
+        for variable in ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"] {
+            if let Some(value) = std::env::var_os(variable) {
+                command.env(variable, value);
+            }
+        }
+        if let Some(sysroot) = sysroot {
+            command.arg(format!("--target={TARGET}")).args(sysroot.rustc_args());
+        }
+        let output = command
+            .output()
+            .map_err(|source| GuestError::Start { program: toolchain.rustc.clone(), source })?;
+        let Output { status, stderr, .. } = output;
+        if status.success() {
+            return Ok(());
+        }
+        Err(GuestError::Inside {
+            name: self.name.to_owned(),
+            output: String::from_utf8_lossy(&stderr).into_owned(),
+        })
+    }
+}

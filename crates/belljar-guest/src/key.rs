@@ -1,0 +1,185 @@
+//! Under which key a macro package's module is kept: a digest of everything that can have an influence on its bytes, and
+//! that can be read quickly.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use belljar_store::GuestKey;
+use camino::{Utf8Path, Utf8PathBuf};
+use toml_edit::{DocumentMut, Item, TableLike};
+
+use crate::build::{GuestRequest, Origin};
+use crate::inside::{field, version_line};
+use crate::lock::Lockfile;
+use crate::toolchain::Toolchain;
+use crate::{GuestError, overlay, scratch};
+
+/// Version of everything in this crate that decides how a guest is built and is not in the key otherwise.
+const RECIPE: u32 = 1;
+
+/// The key of a request. Runs nothing; reads the lockfile and, for packages that are here by path, their files.
+pub fn key(toolchain: &Toolchain, request: &GuestRequest) -> Result<GuestKey, GuestError> {
+    Ok(Keyed::new(toolchain, request)?.key)
+}
+
+/// A request with what was learnt on the way to its key.
+#[derive(Debug)]
+pub(crate) struct Keyed {
+    pub(crate) key: GuestKey,
+    pub(crate) lock: Lockfile,
+    /// The package in the lockfile, and what it reaches.
+    pub(crate) root: usize,
+    pub(crate) reached: BTreeSet<usize>,
+    /// Local files that the module is made of.
+    pub(crate) sources: Vec<Utf8PathBuf>,
+}
+
+impl Keyed {
+    pub(crate) fn new(toolchain: &Toolchain, request: &GuestRequest) -> Result<Self, GuestError> {
+        let lock = Lockfile::read(&request.lockfile)
+            .map_err(|source| GuestError::Lock { guest: request.title(), source })?;
+        let root = lock.find(&request.name, &request.version, request.origin).ok_or_else(|| {
+            GuestError::NotLocked { guest: request.title(), lockfile: request.lockfile.clone() }
+        })?;
+        let reached = lock.reach(root);
+        let mut hasher = blake3::Hasher::new();
+        let mut add = |text: &str| field(&mut hasher, text);
+        for text in [version_line(), RECIPE.to_string(), overlay::id(), belljar_wire::PROTOCOL.to_string()] {
+            add(&text);
+        }
+        // The std that unwinds is made from the same source as the other.
+        add(&toolchain.version);
+        add(&toolchain.aborting.id);
+        add(if request.debug_assertions { "debug assertions" } else { "" });
+        let features: BTreeSet<&String> = request.features.iter().collect();
+        add(&features.len().to_string());
+        features.into_iter().for_each(|f| add(f));
+        for &i in std::iter::once(&root).chain(&reached) {
+            let package = &lock.packages[i];
+            for text in [
+                Some(&package.name),
+                Some(&package.version),
+                package.source.as_ref(),
+                package.checksum.as_ref(),
+            ] {
+                add(text.map_or("", String::as_str));
+            }
+        }
+        let local = local_packages(request, &lock, &reached);
+        let mut sources = Vec::new();
+        for (name, dir) in &local {
+            add(name);
+            let unreadable = |source| GuestError::File { path: dir.clone(), source };
+            for file in scratch::files(dir).map_err(unreadable)? {
+                let path = dir.join(&file);
+                let content =
+                    std::fs::read(&path).map_err(|source| GuestError::File { path: path.clone(), source })?;
+                add(file.as_str());
+                add(&blake3::hash(&content).to_hex());
+                if !matches!(file.as_str(), "Cargo.lock") {
+                    sources.push(path);
+                }
+            }
+        }
+        if !local.is_empty() {
+            add(&inherited(&request.workspace_root));
+        }
+        Ok(Self { key: GuestKey::from(hasher.finalize()), lock, root, reached, sources })
+    }
+}
+
+/// What packages can take over from the manifest of their workspace.
+fn inherited(workspace_root: &Utf8Path) -> String {
+    let doc = document(workspace_root).unwrap_or_default();
+    let workspace = doc.get("workspace");
+    let parts = [
+        workspace.and_then(|w| w.get("package")),
+        workspace.and_then(|w| w.get("dependencies")),
+        doc.get("patch"),
+    ];
+    parts.into_iter().flatten().map(ToString::to_string).collect()
+}
+
+fn document(dir: &Utf8Path) -> Option<DocumentMut> {
+    std::fs::read_to_string(dir.join("Cargo.toml")).ok()?.parse().ok()
+}
+
+/// The packages by path that a guest is made of, by name. Development dependencies are not among them.
+fn local_packages(
+    request: &GuestRequest,
+    lock: &Lockfile,
+    reached: &BTreeSet<usize>,
+) -> BTreeMap<String, Utf8PathBuf> {
+    let by_path: BTreeSet<&str> = reached
+        .iter()
+        .map(|&i| &lock.packages[i])
+        .filter(|p| p.source.is_none())
+        .map(|p| p.name.as_str())
+        .collect();
+    let mut found = BTreeMap::new();
+    let mut todo = Vec::new();
+    if request.origin == Origin::Path
+        && let Some(dir) = request.manifest_path.parent()
+    {
+        todo.push(dir.to_owned());
+    }
+    if !by_path.is_empty() {
+        let root = document(&request.workspace_root).unwrap_or_default();
+        for (_, entries) in root.get("patch").and_then(Item::as_table_like).into_iter().flat_map(|t| t.iter())
+        {
+            todo.extend(paths(entries.as_table_like(), &request.workspace_root, None));
+        }
+    }
+    while let Some(dir) = todo.pop() {
+        let Some(doc) = document(&dir) else { continue };
+        let name = doc.get("package").and_then(|p| p.get("name")).and_then(Item::as_str).unwrap_or_default();
+        let is_root = Some(dir.as_path()) == request.manifest_path.parent();
+        if !(is_root || by_path.contains(name)) || found.contains_key(name) {
+            continue;
+        }
+        found.insert(name.to_owned(), dir.clone());
+        let tables = std::iter::once(doc.as_table() as &dyn TableLike).chain(
+            doc.get("target")
+                .and_then(Item::as_table_like)
+                .into_iter()
+                .flat_map(|t| t.iter())
+                .filter_map(|(_, platform)| platform.as_table_like()),
+        );
+        for table in tables {
+            for kind in ["dependencies", "build-dependencies", "build_dependencies"] {
+                let dependencies = table.get(kind).and_then(Item::as_table_like);
+                todo.extend(paths(dependencies, &dir, Some(&dir)));
+            }
+        }
+    }
+    found
+}
+
+/// The directories that these dependencies name; for inherited ones the workspace above `inherits` is asked.
+fn paths(
+    dependencies: Option<&dyn TableLike>,
+    base: &Utf8Path,
+    inherits: Option<&Utf8Path>,
+) -> Vec<Utf8PathBuf> {
+    let mut paths = Vec::new();
+    for (name, dependency) in dependencies.into_iter().flat_map(|t| t.iter()) {
+        if let Some(path) = dependency.get("path").and_then(Item::as_str) {
+            paths.push(clean(&base.join(path)));
+        } else if dependency.get("workspace").and_then(Item::as_bool) == Some(true) {
+            let workspace = inherits.into_iter().flat_map(Utf8Path::ancestors).find_map(|dir| {
+                let doc = document(dir)?;
+                doc.contains_key("workspace").then_some((dir, doc))
+            });
+            let path = workspace.as_ref().and_then(|(dir, doc)| {
+                let path = doc.get("workspace")?.get("dependencies")?.get(name)?.get("path")?.as_str()?;
+                Some(clean(&dir.join(path)))
+            });
+            paths.extend(path);
+        }
+    }
+    paths
+}
+
+/// Without `..`: the same directory must be found again under the same name.
+fn clean(path: &Utf8Path) -> Utf8PathBuf {
+    path.canonicalize_utf8().unwrap_or_else(|_| path.to_owned())
+}

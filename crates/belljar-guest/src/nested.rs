@@ -1,0 +1,399 @@
+//! belljar as the wrapper of the compiler while a guest is built.
+//!
+//! Nothing that depends on this machine may be in cargo's `RUSTFLAGS`, for cargo hashes them; so what a unit for
+//! WebAssembly needs is added here, one unit at a time:
+//!
+//! - the std for guests, and belljar's `proc_macro` under the name that macros know;
+//! - for the macro package itself, the attributes that stand for rustc's markers, and how a module is linked;
+//! - what makes the same source the same bytes anywhere: names for paths, `-C metadata` made of name, version and
+//!   features, and an environment in which only cargo's own variables and a build script's are left;
+//! - the [overlays](crate::overlay).
+//!
+//! What stays of this machine is what a crate asks for itself: `env!("CARGO_MANIFEST_DIR")` and `env!("OUT_DIR")` must
+//! name the real directories, or `include!` could not read there.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+
+use belljar_store::Store;
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+
+use crate::inside::field;
+use crate::manifest::SHARED_PREFIX;
+use crate::toolchain::TARGET;
+use crate::{GuestError, overlay};
+
+/// Names the file with what the wrapper must know, a [`Nested`].
+pub const VARIABLE: &str = "BELLJAR_NESTED";
+
+/// What the command hands to the wrappers of one guest build.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Nested {
+    /// Of the user's project.
+    pub workspace_root: Utf8PathBuf,
+    /// Of the scratch workspace; a part of the user's.
+    pub lockfile: Utf8PathBuf,
+    /// The user's directory, for cargo's configuration.
+    pub cwd: Utf8PathBuf,
+    pub offline: bool,
+    /// How many guest builds there are around this one's units: 1 for a guest of the project itself.
+    pub depth: usize,
+    /// The scratch workspace: packages in it are guests.
+    pub(crate) scratch: Utf8PathBuf,
+    /// For `--sysroot` and the like.
+    pub(crate) sysroot_args: Vec<String>,
+    /// Directory with `libproc_macro.rlib`.
+    pub(crate) libraries: Utf8PathBuf,
+    /// The proc macro that stands for rustc's markers.
+    pub(crate) entry: Utf8PathBuf,
+    /// `crt1-reactor.o`
+    pub(crate) reactor: Utf8PathBuf,
+    /// For changed copies of dependencies.
+    pub(crate) overlays: Utf8PathBuf,
+    /// Variables that cargo was started with: none of them is a crate's business.
+    pub(crate) ambient: BTreeSet<String>,
+}
+
+impl Nested {
+    /// What this process was given, if it is part of a guest's build.
+    #[must_use]
+    pub fn of_environment() -> Option<Self> {
+        let path = std::env::var_os(VARIABLE)?;
+        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    }
+}
+
+/// Does this call of rustc compile something for a guest? (A question such as `--print` doesn't.)
+#[must_use]
+pub fn is_guest_unit(rustc_args: &[OsString]) -> bool {
+    let target = rustc_args.windows(2).any(|w| w[0] == "--target" && w[1] == TARGET)
+        || rustc_args.iter().any(|a| a.to_str().and_then(|a| a.strip_prefix("--target=")) == Some(TARGET));
+    let asks = rustc_args.iter().any(|a| a.as_encoded_bytes().starts_with(b"--print") || a == "-vV");
+    target && !asks
+}
+
+/// Compiles a unit of a guest's build: `compilers` is the compiler, with an inner wrapper before it where there is one.
+/// On success this process becomes the compiler.
+pub fn rustc(compilers: &[OsString], rustc_args: &[OsString]) -> Result<ExitCode, GuestError> {
+    // Cargo may be stopped without a word to its children.
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
+    let mut command = command(compilers, rustc_args)?;
+    let source = command.exec();
+    let program = compilers.last().map(|c| c.to_string_lossy().into_owned()).unwrap_or_default();
+    Err(GuestError::Start { program: program.into(), source })
+}
+
+/// The command that [`rustc`] becomes.
+pub fn command(compilers: &[OsString], rustc_args: &[OsString]) -> Result<Command, GuestError> {
+    let path = std::env::var(VARIABLE).unwrap_or_default();
+    let nested = Nested::of_environment().ok_or(GuestError::Nested { path: path.into() })?;
+    let variables = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v)));
+    let variables: Vec<_> = variables.collect();
+    let text = |name: &str| {
+        let found = variables.iter().find(|(k, _)| k == name);
+        found.and_then(|(_, v)| v.to_str()).unwrap_or_default().to_owned()
+    };
+    let unit = Unit {
+        name: text("CARGO_PKG_NAME"),
+        version: text("CARGO_PKG_VERSION"),
+        dir: text("CARGO_MANIFEST_DIR").into(),
+        out_dir: Some(text("OUT_DIR")).filter(|d| !d.is_empty()).map(Utf8PathBuf::from),
+    };
+    let args = nested.args(&unit, rustc_args)?;
+    let (program, before) =
+        compilers.split_last().map_or((OsStr::new("rustc"), &[][..]), |(last, before)| {
+            before
+                .split_first()
+                .map_or((last.as_os_str(), &[][..]), |(first, _)| (first.as_os_str(), &compilers[1..]))
+        });
+    let mut command = Command::new(program);
+    command.args(before).args(args).env_clear();
+    command.envs(variables.iter().filter(|(name, _)| nested.reaches_rustc(name)).map(|(k, v)| (k, v)));
+    Ok(command)
+}
+
+/// The unit as cargo's variables describe it.
+struct Unit {
+    name: String,
+    version: String,
+    dir: Utf8PathBuf,
+    out_dir: Option<Utf8PathBuf>,
+}
+
+/// Set by cargo or belljar for rustc's sake, but different on every machine.
+const HIDDEN: [&str; 6] =
+    ["CARGO", "CARGO_HOME", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", VARIABLE];
+
+impl Nested {
+    /// A variable that a crate can read with `env!`: cargo's description of the package, or a build script's word.
+    fn reaches_rustc(&self, name: &str) -> bool {
+        // The job server: without it each rustc would take as many threads as it likes.
+        if matches!(name, "CARGO_MAKEFLAGS" | "MAKEFLAGS" | "MFLAGS" | "TMPDIR") {
+            return name != "MFLAGS";
+        }
+        !self.ambient.contains(name) && !HIDDEN.contains(&name) && !name.starts_with("RUSTUP_")
+    }
+
+    /// rustc's arguments for this unit.
+    fn args(&self, unit: &Unit, given: &[OsString]) -> Result<Vec<OsString>, GuestError> {
+        let features = features(given);
+        let overlay = overlay::of(&unit.name, &unit.version);
+        let mut dir = unit.dir.clone();
+        let mut args = kept(given);
+        if let Some(overlay) = overlay
+            && let Some(copy) = self.copied(unit, overlay)?
+        {
+            replace_root(&mut args, &dir, &copy);
+            dir = copy;
+        }
+        let mut add = |arg: String| args.push(arg.into());
+        for arg in &self.sysroot_args {
+            add(arg.clone());
+        }
+        add("--cap-lints=allow".to_owned());
+        add(format!("-Cmetadata={}", metadata(unit, &features)));
+        // The last one that matches counts.
+        let name = format!("/belljar/{}-{}", unit.name, unit.version);
+        add(format!("--remap-path-prefix={}={name}", self.scratch));
+        if let Some(out) = &unit.out_dir {
+            add(format!("--remap-path-prefix={out}={name}/out"));
+        }
+        for dir in BTreeSet::from([&unit.dir, &dir]) {
+            add(format!("--remap-path-prefix={dir}={name}"));
+        }
+        add(format!("-Ldependency={}", self.libraries));
+        add(format!("--extern=proc_macro={}/libproc_macro.rlib", self.libraries));
+        for cfg in overlay.into_iter().flat_map(|o| o.cfgs(&features)) {
+            add(format!("--cfg={cfg}"));
+        }
+        if unit.dir.starts_with(&self.scratch) {
+            add("--cfg=proc_macro".to_owned());
+            add(format!("--extern=belljar={}", self.entry));
+            add(format!("-Clink-arg={}", self.reactor));
+            add("-Clink-arg=--export=_initialize".to_owned());
+        }
+        Ok(args)
+    }
+
+    /// The changed copy of a dependency's sources, made once for all units.
+    fn copied(&self, unit: &Unit, overlay: &overlay::Overlay) -> Result<Option<Utf8PathBuf>, GuestError> {
+        let mut hasher = blake3::Hasher::new();
+        field(&mut hasher, unit.dir.as_str());
+        field(&mut hasher, &overlay::id());
+        let copy = self.overlays.join(format!("{}-{}", &hasher.finalize().to_hex()[..16], unit.name));
+        let unchanged = self.overlays.join(format!("{}.same", copy.file_name().unwrap_or_default()));
+        let io = |source| GuestError::File { path: copy.clone(), source };
+        if copy.is_dir() {
+            return Ok(Some(copy));
+        }
+        if unchanged.is_file() {
+            return Ok(None);
+        }
+        std::fs::create_dir_all(&self.overlays).map_err(io)?;
+        let temporary = tempfile::Builder::new().prefix(".copy-").tempdir_in(&self.overlays).map_err(io)?;
+        let at = Utf8Path::from_path(temporary.path()).unwrap_or(&copy);
+        if !overlay.copy(&unit.dir, at).map_err(io)? {
+            std::fs::write(&unchanged, "").map_err(io)?;
+            return Ok(None);
+        }
+        match std::fs::rename(at, &copy) {
+            // Another wrapper was faster.
+            Err(_) if copy.is_dir() => {}
+            done => done.map_err(io)?,
+        }
+        Ok(Some(copy))
+    }
+}
+
+/// Cargo's arguments without those that differ between machines or that a guest must not have.
+fn kept(given: &[OsString]) -> Vec<OsString> {
+    let mut kept = Vec::with_capacity(given.len() + 16);
+    let mut given = given.iter().peekable();
+    while let Some(arg) = given.next() {
+        let text = arg.to_str().unwrap_or_default();
+        let takes_value = matches!(text, "-C" | "--extern" | "--cap-lints");
+        let value = if takes_value { given.peek().and_then(|v| v.to_str()).unwrap_or_default() } else { "" };
+        let (flag, value) = match text {
+            "-C" => ("-C", value),
+            "--extern" => ("--extern", value),
+            _ if text.starts_with("-C") => ("-C", &text[2..]),
+            _ => (text, value),
+        };
+        let dropped = match flag {
+            "-C" => ["metadata=", "linker=", "linker-flavor=", "incremental="]
+                .iter()
+                .any(|p| value.starts_with(p)),
+            "--extern" => value.starts_with(SHARED_PREFIX),
+            _ => flag.starts_with("--cap-lints"),
+        };
+        let also = if takes_value { given.next() } else { None };
+        if !dropped {
+            kept.push(arg.clone());
+            kept.extend(also.cloned());
+        }
+    }
+    kept
+}
+
+fn features(given: &[OsString]) -> Vec<String> {
+    let cfgs = given.windows(2).filter(|w| w[0] == "--cfg").filter_map(|w| w[1].to_str());
+    let mut features: Vec<String> =
+        cfgs.filter_map(|cfg| cfg.strip_prefix("feature=\"")?.strip_suffix('"')).map(str::to_owned).collect();
+    features.sort();
+    features
+}
+
+/// What rustc tells crates of one name apart by; the same on every machine.
+fn metadata(unit: &Unit, features: &[String]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for text in [&unit.name, &unit.version].into_iter().chain(features) {
+        field(&mut hasher, text);
+    }
+    hasher.finalize().to_hex()[..16].to_owned()
+}
+
+/// Compiles from the copy: the crate root is the only source among the arguments.
+fn replace_root(args: &mut [OsString], dir: &Utf8Path, copy: &Utf8Path) {
+    for arg in args {
+        let root = arg.to_str().filter(|a| a.ends_with(".rs") && !a.starts_with('-')).map(Utf8Path::new);
+        if let Some(root) = root {
+            let below = root.strip_prefix(dir).unwrap_or(root);
+            *arg = copy.join(below).into_string().into();
+        }
+    }
+}
+
+/// Directory of the overlays' copies.
+pub(crate) fn overlays(store: &Store) -> Utf8PathBuf {
+    store.dir(belljar_store::Area::Scratch).join("overlays")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn os(args: &[&str]) -> Vec<OsString> {
+        args.iter().map(OsString::from).collect()
+    }
+
+    fn nested(dir: &Utf8Path) -> Nested {
+        Nested {
+            workspace_root: "/user".into(),
+            lockfile: "/scratch/Cargo.lock".into(),
+            cwd: "/user".into(),
+            offline: true,
+            depth: 1,
+            scratch: "/scratch".into(),
+            sysroot_args: vec!["--sysroot=/std".to_owned()],
+            libraries: "/inside".into(),
+            entry: "/inside/libbelljar.so".into(),
+            reactor: "/std/crt1-reactor.o".into(),
+            overlays: dir.join("overlays"),
+            ambient: ["PATH", "HOME", "SECRET"].map(str::to_owned).into(),
+        }
+    }
+
+    fn unit(name: &str, version: &str, dir: impl Into<Utf8PathBuf>) -> Unit {
+        Unit { name: name.to_owned(), version: version.to_owned(), dir: dir.into(), out_dir: None }
+    }
+
+    #[test]
+    fn only_compiling_for_wasi_is_a_guest_unit() {
+        assert!(is_guest_unit(&os(&["--crate-name", "a", "--target", "wasm32-wasip1"])));
+        assert!(is_guest_unit(&os(&["--crate-name", "a", "--target=wasm32-wasip1"])));
+        assert!(!is_guest_unit(&os(&["--crate-name", "a"])));
+        assert!(!is_guest_unit(&os(&[
+            "-",
+            "--crate-name",
+            "___",
+            "--print=cfg",
+            "--target",
+            "wasm32-wasip1"
+        ])));
+        assert!(!is_guest_unit(&os(&["--target", "wasm32-unknown-unknown"])));
+    }
+
+    #[test]
+    fn a_guest_gets_what_makes_it_one_and_a_dependency_does_not() {
+        let nested = nested(Utf8Path::new("/none"));
+        let given = os(&[
+            "--crate-name",
+            "m",
+            "src/lib.rs",
+            "-C",
+            "metadata=1234",
+            "-Clinker=/usr/bin/cc",
+            "-C",
+            "opt-level=1",
+            "--cap-lints",
+            "allow",
+            "--extern",
+            "belljar_shared_0=/x.rlib",
+            "--extern",
+            "syn=/y.rlib",
+            "--cfg",
+            "feature=\"a\"",
+        ]);
+        let strings = |unit: &Unit| -> Vec<String> {
+            nested.args(unit, &given).unwrap().into_iter().map(|a| a.into_string().unwrap()).collect()
+        };
+        let guest = strings(&unit("m", "1.0.0", "/scratch/m"));
+        let dependency = strings(&unit("m", "1.0.0", "/registry/m-1.0.0"));
+        for args in [&guest, &dependency] {
+            assert!(args.contains(&"--extern=proc_macro=/inside/libproc_macro.rlib".to_owned()));
+            assert!(args.contains(&"--sysroot=/std".to_owned()));
+            assert!(args.contains(&"syn=/y.rlib".to_owned()) && args.contains(&"opt-level=1".to_owned()));
+            assert!(
+                !args.iter().any(|a| a.contains("1234") || a.contains("/usr/bin/cc") || a.contains("shared"))
+            );
+        }
+        assert!(guest.contains(&"--extern=belljar=/inside/libbelljar.so".to_owned()));
+        assert!(!dependency.iter().any(|a| a.contains("libbelljar.so") || a.contains("reactor")));
+        let metadata = |args: &[String]| args.iter().find(|a| a.starts_with("-Cmetadata=")).cloned();
+        assert_eq!(metadata(&guest), metadata(&dependency));
+        assert_ne!(metadata(&guest), metadata(&strings(&unit("m", "1.0.1", "/scratch/m"))));
+    }
+
+    #[test]
+    fn the_users_environment_does_not_reach_a_crate() {
+        let nested = nested(Utf8Path::new("/none"));
+        for hidden in ["PATH", "HOME", "SECRET", "CARGO", "CARGO_HOME", "LD_LIBRARY_PATH", VARIABLE] {
+            assert!(!nested.reaches_rustc(hidden), "{hidden}");
+        }
+        for seen in
+            ["CARGO_PKG_NAME", "CARGO_MANIFEST_DIR", "OUT_DIR", "WORD_OF_A_BUILD_SCRIPT", "CARGO_MAKEFLAGS"]
+        {
+            assert!(nested.reaches_rustc(seen), "{seen}");
+        }
+    }
+
+    #[test]
+    fn an_overlay_compiles_a_changed_copy() {
+        let temporary = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(temporary.path()).unwrap();
+        let dir = root.join("syn-1.0.0");
+        std::fs::create_dir_all(dir.join("src")).unwrap();
+        let gate = "#![cfg(not(target_arch = \"wasm32\"))]";
+        std::fs::write(dir.join("src/lib.rs"), gate).unwrap();
+        let nested = nested(root);
+        let given = os(&["--crate-name", "syn", dir.join("src/lib.rs").as_str()]);
+        for _ in 0..2 {
+            let args = nested.args(&unit("syn", "1.0.0", dir.as_path()), &given).unwrap();
+            let copy = args[2].to_str().unwrap();
+            assert_ne!(copy, dir.join("src/lib.rs"));
+            assert!(std::fs::read_to_string(copy).unwrap().contains("wasm00"));
+        }
+        std::fs::write(dir.join("src/lib.rs"), "").unwrap();
+        let same = root.join("quote-1.0.0");
+        std::fs::create_dir_all(same.join("src")).unwrap();
+        std::fs::write(same.join("src/lib.rs"), "").unwrap();
+        let given = os(&["--crate-name", "quote", same.join("src/lib.rs").as_str()]);
+        for _ in 0..2 {
+            let args = nested.args(&unit("quote", "1.0.0", same.as_path()), &given).unwrap();
+            assert_eq!(args[2].to_str().unwrap(), same.join("src/lib.rs"));
+        }
+    }
+}

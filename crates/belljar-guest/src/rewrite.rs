@@ -1,0 +1,383 @@
+//! Changes in the sources of a macro package: tokens in attributes, nothing else.
+//!
+//! rustc takes `#[proc_macro…]` only in a proc-macro crate, and a guest is none. So the *path* of each such marker is
+//! replaced by that of an attribute of our own (`inside/entry`), of exactly its length, so that every line and column
+//! stays what it was:
+//!
+//! ```text
+//! #[proc_macro]                             #[belljar::f]
+//! #[proc_macro_derive(Name, attributes(x))] #[belljar::deriving(Name, attributes(x))]
+//! #[cfg_attr(a, proc_macro_attribute)]      #[cfg_attr(a, belljar::attribution)]
+//! ```
+//!
+//! The source is lexed, not parsed: markers also stand in bodies of `macro_rules!`, which are no Rust until they are
+//! used, and must be left alone in strings, comments and paths such as `proc_macro::TokenStream`.
+
+use ra_ap_rustc_lexer::{FrontmatterAllowed, TokenKind, strip_shebang, tokenize};
+
+/// What to change.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Rules {
+    /// The markers of entry points, and `#[proc_macro_error]`, which must be told not to look for them
+    /// (`allow_not_macro`; the one change that moves columns, on its own line).
+    #[serde(default)]
+    pub(crate) markers: bool,
+    /// `target_arch = "wasm32"` becomes an architecture that is never there: for crates that mean "no compiler around"
+    /// by it.
+    #[serde(default)]
+    pub(crate) not_wasm: bool,
+    /// `cfg(unix)` holds: for crates that know no third kind of system beside it and `windows`.
+    #[serde(default)]
+    pub(crate) unix: bool,
+}
+
+const MARKERS: [(&str, &str); 3] = [
+    ("proc_macro", "belljar::f"),
+    ("proc_macro_derive", "belljar::deriving"),
+    ("proc_macro_attribute", "belljar::attribution"),
+];
+
+/// Returns the changed source, or `None` when there is nothing to change.
+pub(crate) fn rewrite(source: &str, rules: Rules) -> Option<String> {
+    let tokens = significant(source);
+    let mut edits = Vec::new();
+    let scan = Scan { source, tokens: &tokens, rules };
+    if rules.markers || rules.unix {
+        scan.attributes(&mut edits);
+    }
+    if rules.not_wasm {
+        scan.architectures(&mut edits);
+    }
+    if edits.is_empty() {
+        return None;
+    }
+    edits.sort_by_key(|edit| edit.start);
+    let mut out = String::with_capacity(source.len() + 32);
+    let mut done = 0;
+    for edit in edits {
+        // `cfg_attr` inside an attribute of a macro's input can be met twice.
+        if edit.start < done {
+            continue;
+        }
+        out.push_str(&source[done..edit.start]);
+        out.push_str(&edit.text);
+        done = edit.end;
+    }
+    out.push_str(&source[done..]);
+    Some(out)
+}
+
+/// Is the identifier `name` anywhere in the code, outside strings and comments?
+pub(crate) fn names(source: &str, name: &str) -> bool {
+    source.contains(name)
+        && significant(source).iter().any(|t| t.kind == TokenKind::Ident && &source[t.start..t.end] == name)
+}
+
+/// A token that is neither space nor comment.
+#[derive(Debug, Clone, Copy)]
+struct Token {
+    kind: TokenKind,
+    start: usize,
+    end: usize,
+}
+
+struct Edit {
+    start: usize,
+    end: usize,
+    text: String,
+}
+
+fn significant(source: &str) -> Vec<Token> {
+    let mut start = strip_shebang(source).unwrap_or(0);
+    let mut tokens = Vec::new();
+    for token in tokenize(&source[start..], FrontmatterAllowed::No) {
+        let end = start + token.len as usize;
+        let skipped = matches!(
+            token.kind,
+            TokenKind::Whitespace | TokenKind::LineComment { .. } | TokenKind::BlockComment { .. }
+        );
+        if !skipped {
+            tokens.push(Token { kind: token.kind, start, end });
+        }
+        start = end;
+    }
+    tokens
+}
+
+struct Scan<'a> {
+    source: &'a str,
+    tokens: &'a [Token],
+    rules: Rules,
+}
+
+impl Scan<'_> {
+    fn kind(&self, i: usize) -> Option<TokenKind> {
+        self.tokens.get(i).map(|t| t.kind)
+    }
+
+    fn text(&self, i: usize) -> &str {
+        self.tokens.get(i).map_or("", |t| &self.source[t.start..t.end])
+    }
+
+    fn is_path_separator(&self, i: usize) -> bool {
+        self.kind(i) == Some(TokenKind::Colon)
+            && self.kind(i + 1) == Some(TokenKind::Colon)
+            && self.tokens[i].end == self.tokens[i + 1].start
+    }
+
+    fn attributes(&self, edits: &mut Vec<Edit>) {
+        for i in 0..self.tokens.len() {
+            if self.kind(i) != Some(TokenKind::Pound) {
+                continue;
+            }
+            let open = if self.kind(i + 1) == Some(TokenKind::Bang) { i + 2 } else { i + 1 };
+            if self.kind(open) == Some(TokenKind::OpenBracket) {
+                let close = self.closing(open);
+                self.attribute(open + 1, close, edits);
+            }
+        }
+    }
+
+    /// The token that closes what opens at `open`, or the end of the source.
+    fn closing(&self, open: usize) -> usize {
+        let mut depth = 0usize;
+        for i in open..self.tokens.len() {
+            match self.tokens[i].kind {
+                TokenKind::OpenParen | TokenKind::OpenBrace | TokenKind::OpenBracket => depth += 1,
+                TokenKind::CloseParen | TokenKind::CloseBrace | TokenKind::CloseBracket => {
+                    depth = depth.saturating_sub(1);
+                    if depth == 0 {
+                        return i;
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.tokens.len()
+    }
+
+    /// What stands between `#[` and `]`, or in one argument of `cfg_attr`.
+    fn attribute(&self, from: usize, to: usize, edits: &mut Vec<Edit>) {
+        let mut last = from;
+        let mut single = true;
+        if self.is_path_separator(last) {
+            last += 2;
+            single = false;
+        }
+        while self.kind(last) == Some(TokenKind::Ident) && self.is_path_separator(last + 1) {
+            last += 3;
+            single = false;
+        }
+        if last >= to || self.kind(last) != Some(TokenKind::Ident) {
+            return;
+        }
+        let ends = last + 1 == to;
+        let arguments =
+            (self.kind(last + 1) == Some(TokenKind::OpenParen)).then(|| (last + 1, self.closing(last + 1)));
+        match self.text(last) {
+            "cfg_attr" if single => {
+                if let Some((open, close)) = arguments {
+                    let commas = self.commas(open, close);
+                    if let Some(&first) = commas.first() {
+                        self.predicate(open + 1, first, edits);
+                    }
+                    for (n, &comma) in commas.iter().enumerate() {
+                        self.attribute(comma + 1, commas.get(n + 1).copied().unwrap_or(close), edits);
+                    }
+                }
+            }
+            "cfg" if single => {
+                if let Some((open, close)) = arguments {
+                    self.predicate(open + 1, close, edits);
+                }
+            }
+            "proc_macro_error" if self.rules.markers => self.allow_not_macro(last, ends, arguments, edits),
+            name if single && self.rules.markers && (ends || arguments.is_some()) => {
+                if let Some((_, ours)) = MARKERS.iter().find(|(marker, _)| *marker == name) {
+                    let Token { start, end, .. } = self.tokens[last];
+                    edits.push(Edit { start, end, text: (*ours).to_owned() });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn commas(&self, open: usize, close: usize) -> Vec<usize> {
+        let mut commas = Vec::new();
+        let mut i = open + 1;
+        while i < close {
+            match self.tokens[i].kind {
+                TokenKind::Comma => commas.push(i),
+                TokenKind::OpenParen | TokenKind::OpenBrace | TokenKind::OpenBracket => i = self.closing(i),
+                _ => {}
+            }
+            i += 1;
+        }
+        commas
+    }
+
+    fn allow_not_macro(
+        &self,
+        name: usize,
+        ends: bool,
+        arguments: Option<(usize, usize)>,
+        edits: &mut Vec<Edit>,
+    ) {
+        const ALLOW: &str = "allow_not_macro";
+        if let Some((open, close)) = arguments {
+            if !(open..close).any(|i| self.text(i) == ALLOW) {
+                let at = self.tokens[open].end;
+                let comma = if open + 1 == close { "" } else { ", " };
+                edits.push(Edit { start: at, end: at, text: format!("{ALLOW}{comma}") });
+            }
+        } else if ends {
+            let at = self.tokens[name].end;
+            edits.push(Edit { start: at, end: at, text: format!("({ALLOW})") });
+        }
+    }
+
+    /// `unix` in a configuration predicate: `all()` is what always holds.
+    fn predicate(&self, from: usize, to: usize, edits: &mut Vec<Edit>) {
+        if !self.rules.unix {
+            return;
+        }
+        for i in from..to.min(self.tokens.len()) {
+            if self.text(i) == "unix" && self.kind(i + 1) != Some(TokenKind::Eq) {
+                let Token { start, end, .. } = self.tokens[i];
+                edits.push(Edit { start, end, text: "all()".to_owned() });
+            }
+        }
+    }
+
+    fn architectures(&self, edits: &mut Vec<Edit>) {
+        for i in 0..self.tokens.len() {
+            let is = self.text(i) == "target_arch"
+                && self.kind(i + 1) == Some(TokenKind::Eq)
+                && self.text(i + 2) == "\"wasm32\"";
+            if is {
+                let Token { start, end, .. } = self.tokens[i + 2];
+                edits.push(Edit { start, end, text: "\"wasm00\"".to_owned() });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn markers(source: &str) -> String {
+        let rules = Rules { markers: true, ..Rules::default() };
+        rewrite(source, rules).unwrap_or_else(|| source.to_owned())
+    }
+
+    #[test]
+    fn markers_are_replaced_wherever_an_attribute_can_stand() {
+        for (source, expected) in [
+            ("#[proc_macro]\npub fn a() {}", "#[belljar::f]\npub fn a() {}"),
+            ("# [ proc_macro ] fn a() {}", "# [ belljar::f ] fn a() {}"),
+            ("#[proc_macro_derive(A, attributes(b))]", "#[belljar::deriving(A, attributes(b))]"),
+            ("#[proc_macro_attribute]", "#[belljar::attribution]"),
+            ("#[cfg_attr(all(a, b), proc_macro_attribute)]", "#[cfg_attr(all(a, b), belljar::attribution)]"),
+            (
+                "#[cfg_attr(a, cfg_attr(b, inline, proc_macro))]",
+                "#[cfg_attr(a, cfg_attr(b, inline, belljar::f))]",
+            ),
+            (
+                "macro_rules! m { ($n:ident) => { #[proc_macro_derive($n)] pub fn $n() {} } }",
+                "macro_rules! m { ($n:ident) => { #[belljar::deriving($n)] pub fn $n() {} } }",
+            ),
+            ("make!(#[proc_macro] fn a() {});", "make!(#[belljar::f] fn a() {});"),
+            ("/* a */ #[/* b */ proc_macro /* c */]", "/* a */ #[/* b */ belljar::f /* c */]"),
+        ] {
+            assert_eq!(markers(source), expected);
+            assert_eq!(expected.len(), source.len());
+        }
+    }
+
+    #[test]
+    fn everything_that_is_no_marker_stays() {
+        for source in [
+            "extern crate proc_macro;",
+            "use proc_macro::{TokenStream, proc_macro_derive};",
+            "#[doc = \"#[proc_macro]\"]",
+            "// #[proc_macro]\n/* #[proc_macro] */",
+            "/// #[proc_macro]\nfn a() {}",
+            "const A: &str = r#\"#[proc_macro]\"#;",
+            "#[cfg(feature = \"proc_macro\")]",
+            "#[cfg(proc_macro)]",
+            "#[cfg_attr(proc_macro, inline)]",
+            "#[proc_macro::thing]",
+            "#[proc_macro2(a)]",
+            "#![feature(proc_macro)]",
+            "let proc_macro = [0]; a[proc_macro]",
+            "'#' [proc_macro]",
+        ] {
+            assert_eq!(markers(source), source);
+        }
+    }
+
+    #[test]
+    fn proc_macro_error_is_told_not_to_look_for_markers() {
+        for (source, expected) in [
+            ("#[proc_macro_error]", "#[proc_macro_error(allow_not_macro)]"),
+            ("#[proc_macro_error()]", "#[proc_macro_error(allow_not_macro)]"),
+            (
+                "#[proc_macro_error(assert_unwind_safe)]",
+                "#[proc_macro_error(allow_not_macro, assert_unwind_safe)]",
+            ),
+            ("#[proc_macro_error(allow_not_macro)]", "#[proc_macro_error(allow_not_macro)]"),
+            (
+                "#[proc_macro_error::proc_macro_error]",
+                "#[proc_macro_error::proc_macro_error(allow_not_macro)]",
+            ),
+            ("#[cfg_attr(a, proc_macro_error)]", "#[cfg_attr(a, proc_macro_error(allow_not_macro))]"),
+            ("use proc_macro_error::proc_macro_error;", "use proc_macro_error::proc_macro_error;"),
+        ] {
+            assert_eq!(markers(source), expected);
+        }
+    }
+
+    #[test]
+    fn gates_on_wasm_open() {
+        let rules = Rules { not_wasm: true, ..Rules::default() };
+        let gate =
+            "#[cfg(not(all(target_arch = \"wasm32\", target_os = \"wasi\")))] extern crate proc_macro;";
+        assert_eq!(rewrite(gate, rules).as_deref(), Some(gate.replace("wasm32", "wasm00").as_str()));
+        assert_eq!(rewrite("\"target_arch = \\\"wasm32\\\"\"", rules), None);
+    }
+
+    #[test]
+    fn unix_holds() {
+        let rules = Rules { unix: true, ..Rules::default() };
+        let source = "#[cfg(any(unix, target_os = \"redox\"))] use std::os::unix::ffi::OsStrExt;";
+        let expected = "#[cfg(any(all(), target_os = \"redox\"))] use std::os::unix::ffi::OsStrExt;";
+        assert_eq!(rewrite(source, rules).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn broken_sources_are_no_problem() {
+        for source in [
+            "#[",
+            "#[proc_macro",
+            "#[cfg_attr(",
+            "#![proc_macro_error(",
+            "\"",
+            "r#\"",
+            "/*",
+            "#[::",
+            "]",
+            ")",
+        ] {
+            let _ = rewrite(source, Rules { markers: true, not_wasm: true, unix: true });
+        }
+        assert_eq!(markers("#!/usr/bin/env rustx\n#[proc_macro]"), "#!/usr/bin/env rustx\n#[belljar::f]");
+    }
+
+    #[test]
+    fn names_are_found_in_code_only() {
+        assert!(names("std::panic::catch_unwind(f)", "catch_unwind"));
+        assert!(!names("// catch_unwind\n\"catch_unwind\"", "catch_unwind"));
+        assert!(!names("catch_unwinding()", "catch_unwind"));
+    }
+}
