@@ -4,6 +4,7 @@
 //! something wrong says so on standard error and ends with exit code 1.
 
 mod fidelity;
+mod project;
 
 use std::process::ExitCode;
 

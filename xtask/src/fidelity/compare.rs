@@ -1,0 +1,136 @@
+//! When two observations are equal.
+
+use std::fmt;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::side::Diagnostics;
+
+/// The outcome of one comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Verdict {
+    Equal,
+    Differs,
+    /// Neither side has anything to compare.
+    None,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Verdict::Equal => "equal",
+            Verdict::Differs => "differs",
+            Verdict::None => "none",
+        })
+    }
+}
+
+/// Byte for byte.
+pub(crate) fn texts(native: &str, other: &str) -> Verdict {
+    match (native.is_empty() && other.is_empty(), native == other) {
+        (true, _) => Verdict::None,
+        (false, true) => Verdict::Equal,
+        (false, false) => Verdict::Differs,
+    }
+}
+
+/// The first line, counted from 1, that is not the same, on both sides.
+pub(crate) fn first_difference<'a>(native: &'a str, other: &'a str) -> Option<(usize, &'a str, &'a str)> {
+    if native == other {
+        return None;
+    }
+    let (mut left, mut right) = (native.split('\n'), other.split('\n'));
+    let mut line = 1;
+    loop {
+        match (left.next(), right.next()) {
+            (Some(a), Some(b)) if a == b => line += 1,
+            (a, b) => return Some((line, a.unwrap_or("(ends here)"), b.unwrap_or("(ends here)"))),
+        }
+    }
+}
+
+/// Hides where a *macro* is defined: `def_site_span` in the expansions that a span came out of points at the macro's own
+/// entry function, in the file that rustc compiled for it. Natively that is the macro crate's source, sealed it is the
+/// shim's. It is hidden only where the native side has a file of a proc-macro package there: definitions of
+/// `macro_rules!` macros stay.
+pub(crate) fn mask_definitions(
+    native: &mut Diagnostics,
+    other: &mut Diagnostics,
+    macro_sources: &[Utf8PathBuf],
+) {
+    for (target, messages) in &mut native.0 {
+        for (left, right) in messages.iter_mut().zip(other.0.get_mut(target).into_iter().flatten()) {
+            mask(left, right, macro_sources);
+        }
+    }
+}
+
+fn mask(native: &mut Value, other: &mut Value, macro_sources: &[Utf8PathBuf]) {
+    match (native, other) {
+        (Value::Object(left), Value::Object(right)) => {
+            for (key, left) in left {
+                let Some(right) = right.get_mut(key) else { continue };
+                if key == "def_site_span" && defined_in_macro_package(left, macro_sources) {
+                    *left = "the macro's definition".into();
+                    *right = left.clone();
+                } else {
+                    mask(left, right, macro_sources);
+                }
+            }
+        }
+        (Value::Array(left), Value::Array(right)) => {
+            for (left, right) in left.iter_mut().zip(right) {
+                mask(left, right, macro_sources);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn defined_in_macro_package(span: &Value, macro_sources: &[Utf8PathBuf]) -> bool {
+    let file = span["file_name"].as_str().map(Utf8Path::new);
+    file.is_some_and(|file| macro_sources.iter().any(|dir| file.starts_with(dir)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn one(message: Value) -> Diagnostics {
+        Diagnostics([("example a".to_owned(), vec![message])].into())
+    }
+
+    #[test]
+    fn one_byte_is_a_difference() {
+        assert_eq!(texts("a\nb", "a\nb"), Verdict::Equal);
+        assert_eq!(texts("a\nb", "a\nb\n"), Verdict::Differs);
+        assert_eq!(texts("a", ""), Verdict::Differs);
+        assert_eq!(texts("", ""), Verdict::None);
+        assert_eq!(first_difference("a\nb\nc", "a\nx\nc"), Some((2, "b", "x")));
+        assert_eq!(first_difference("a\nb", "a"), Some((2, "b", "(ends here)")));
+    }
+
+    #[test]
+    fn only_where_a_proc_macro_is_defined_is_hidden() {
+        let span = |file: &str, site: &str| json!({ "file_name": site, "expansion": { "def_site_span": { "file_name": file } } });
+        let sources = [Utf8PathBuf::from("/registry/serde_derive-1.0.0")];
+        let compare = |native: Value, other: Value| {
+            let (mut native, mut other) = (one(native), one(other));
+            mask_definitions(&mut native, &mut other, &sources);
+            texts(&native.to_text(), &other.to_text())
+        };
+        let derive = "/registry/serde_derive-1.0.0/src/lib.rs";
+        assert_eq!(compare(span(derive, "a.rs"), span("/shims/serde_derive.rs", "a.rs")), Verdict::Equal);
+        assert_eq!(compare(span(derive, "a.rs"), span("/shims/serde_derive.rs", "b.rs")), Verdict::Differs);
+        assert_eq!(compare(span("/std/macros.rs", "a.rs"), span("/other.rs", "a.rs")), Verdict::Differs);
+        assert_eq!(
+            compare(span("/registry/serde_derive-1.0.0x/lib.rs", "a.rs"), span("/o.rs", "a.rs")),
+            Verdict::Differs
+        );
+    }
+}
