@@ -133,6 +133,8 @@ impl Manifest {
             features[feature] = value(list);
         }
         doc["features"] = Item::Table(features);
+        let mut shared = self.shared(lock, reached);
+        let mut there = BTreeSet::new();
         for dependency in &self.package.dependencies {
             let section = match dependency.kind {
                 DependencyKind::Normal => "dependencies",
@@ -145,20 +147,29 @@ impl Manifest {
             }
             // Under a feature of its own name it must stay optional, so that the feature can be there.
             let optional = dependency.optional && enabled.contains(name);
-            let more = active.get(name).into_iter().flatten().map(String::as_str);
-            let entry = entry(dependency, more, optional);
+            let mut more: Vec<&str> = active.get(name).into_iter().flatten().map(String::as_str).collect();
+            for (n, shared) in shared.iter_mut().enumerate().filter(|(_, s)| s.is_meant_by(dependency)) {
+                // Cargo wants one name for a package, however often it is depended on.
+                shared.key = Some(name.to_owned());
+                if dependency.kind == DependencyKind::Normal {
+                    more.extend(shared.features);
+                    there.insert(n);
+                }
+            }
+            let entry = entry(dependency, more.into_iter(), optional);
             let mut at = doc.as_table_mut();
             if let Some(platform) = &dependency.target {
                 at = table(table(at, "target"), &platform.to_string());
             }
             table(at, section)[name] = value(entry);
         }
-        for (n, (name, version, features)) in self.shared(lock, reached).into_iter().enumerate() {
+        for (n, shared) in shared.into_iter().enumerate().filter(|(n, _)| !there.contains(n)) {
             let mut entry = InlineTable::new();
-            entry.insert("package", name.into());
-            entry.insert("version", format!("={version}").into());
-            entry.insert("features", features.iter().copied().collect::<Array>().into());
-            table(doc.as_table_mut(), "dependencies")[&format!("{SHARED_PREFIX}{n}")] = value(entry);
+            entry.insert("package", shared.name.into());
+            entry.insert("version", format!("={}", shared.version).into());
+            entry.insert("features", shared.features.iter().copied().collect::<Array>().into());
+            let key = shared.key.unwrap_or_else(|| format!("{SHARED_PREFIX}{n}"));
+            table(doc.as_table_mut(), "dependencies")[&key] = value(entry);
         }
         doc.to_string()
     }
@@ -245,11 +256,7 @@ impl Manifest {
         active
     }
 
-    fn shared<'l>(
-        &self,
-        lock: &'l Lockfile,
-        reached: &BTreeSet<usize>,
-    ) -> Vec<(&'l str, &'l str, &'static [&'static str])> {
+    fn shared<'l>(&self, lock: &'l Lockfile, reached: &BTreeSet<usize>) -> Vec<Shared<'l>> {
         let mut shared = Vec::new();
         for &i in reached {
             let package = &lock.packages[i];
@@ -265,10 +272,28 @@ impl Manifest {
                 && by_version
                 && complete
             {
-                shared.push((package.name.as_str(), package.version.as_str(), *features));
+                shared.push(Shared { name: &package.name, version: &package.version, features, key: None });
             }
         }
         shared
+    }
+}
+
+/// A crate of [`SHARED`] in the version that the lockfile has.
+struct Shared<'l> {
+    name: &'l str,
+    version: &'l str,
+    features: &'static [&'static str],
+    /// By which the macro package already depends on it.
+    key: Option<String>,
+}
+
+impl Shared<'_> {
+    fn is_meant_by(&self, dependency: &Dependency) -> bool {
+        let version = semver::Version::parse(self.version);
+        dependency.name == self.name
+            && dependency.path.is_none()
+            && version.is_ok_and(|version| dependency.req.matches(&version))
     }
 }
 
