@@ -1,1 +1,32 @@
-//! Runs guest modules and answers shims: engine, WASI layer, limits.
+//! Runs guest modules and answers shims.
+//!
+//! ```text
+//! shim ── socket ── expander: request → engine: module, ready to run → guest: one instance, one call → answer
+//!                                                                        │ imports
+//!                                                                        ├ guest: questions → rustc, through the shim
+//!                                                                        │                  → lexer
+//!                                                                        └ wasi: nothing but what policy grants
+//! ```
+//!
+//! An [`Expander`] lives in the process that is rustc's parent, or in one that a shim has started, and ends with the
+//! connection. It trusts nothing it is sent: not the shim's request, not the module, not what the guest asks, prints or
+//! returns. What it answers with has been checked token by token.
+//!
+//! The same module, macro, input and answers give the same output, on every machine. [`Limits`] can only make it an error.
+
+mod attempts;
+mod channel;
+mod engine;
+mod error;
+mod expander;
+mod guest;
+mod lexer;
+mod limits;
+mod memory;
+mod wasi;
+
+pub use engine::ModuleError;
+pub use error::{Cause, ExpandError, Frames, MacroName, ServeError};
+pub use expander::{Config, Expander, precompile, refuse_all};
+pub use limits::{BadLimit, Exceeded, Limit, Limits};
+pub use memory::OutOfMemory;

@@ -1,0 +1,84 @@
+//! The expander's end of the connection to a shim.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+
+use belljar_wire::message::{self, kind};
+
+use crate::error::ServeError;
+
+/// Printed bytes that are held back, to be sent in one message.
+const HELD_BACK: usize = 8 << 10;
+
+/// Largest buffer that is kept from one message to the next.
+const KEPT: usize = 1 << 20;
+
+/// A connection, with its buffers.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    stream: UnixStream,
+    /// The last message received.
+    received: Vec<u8>,
+    /// Printed bytes behind the number of their stream, as they will be sent.
+    printed: Vec<u8>,
+}
+
+impl Channel {
+    pub(crate) fn new(stream: UnixStream) -> Self {
+        Self { stream, received: Vec::new(), printed: Vec::new() }
+    }
+
+    /// Waits for a request and gives its bytes, or `None` when the shim is done for good.
+    pub(crate) fn request(&mut self) -> Result<Option<Vec<u8>>, ServeError> {
+        match message::receive(&mut &self.stream, &mut self.received)? {
+            None => Ok(None),
+            Some(kind::EXPAND) => Ok(Some(std::mem::take(&mut self.received))),
+            Some(kind) => Err(ServeError::Unexpected { kind, expected: "EXPAND" }),
+        }
+    }
+
+    /// Takes back a request's bytes, to receive the next into the same room.
+    pub(crate) fn recycle(&mut self, mut request: Vec<u8>) {
+        if request.capacity() <= KEPT {
+            request.clear();
+            self.received = request;
+        }
+    }
+
+    /// Asks rustc's side, and gives its answer.
+    pub(crate) fn ask(&mut self, question: &[u8]) -> Result<&[u8], ServeError> {
+        self.flush()?;
+        self.send(kind::ASK, question)?;
+        match message::receive(&mut &self.stream, &mut self.received)? {
+            Some(kind::ANSWER) => Ok(&self.received),
+            Some(kind) => Err(ServeError::Unexpected { kind, expected: "ANSWER" }),
+            None => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+        }
+    }
+
+    /// Passes on what was printed to standard output (1) or error (2), in its order, when there is enough of it.
+    pub(crate) fn print(&mut self, to: u8, bytes: &[u8]) -> Result<(), ServeError> {
+        if self.printed.first().is_some_and(|&last| last != to) {
+            self.flush()?;
+        }
+        if self.printed.is_empty() {
+            self.printed.push(to);
+        }
+        self.printed.extend_from_slice(bytes);
+        if self.printed.len() >= HELD_BACK { self.flush() } else { Ok(()) }
+    }
+
+    /// Passes on what is held back.
+    pub(crate) fn flush(&mut self) -> Result<(), ServeError> {
+        if !self.printed.is_empty() {
+            message::send(&mut &self.stream, kind::PRINT, &self.printed)?;
+            self.printed.clear();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn send(&mut self, kind: u8, payload: &[u8]) -> Result<(), ServeError> {
+        self.flush()?;
+        Ok(message::send(&mut &self.stream, kind, payload)?)
+    }
+}

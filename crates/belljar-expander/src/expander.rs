@@ -1,0 +1,191 @@
+//! The conversation with one shim: a request in, the expansion out, until the shim is done.
+
+use std::ffi::OsString;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::thread;
+
+use belljar_policy::Policy;
+use belljar_store::{ModuleDigest, Store};
+use belljar_wire::message::{Expand, OTHER_PROTOCOL, kind};
+
+use crate::attempts::Attempts;
+use crate::channel::Channel;
+use crate::engine::{self, Runtime};
+use crate::error::{Cause, ExpandError, MacroName, ServeError};
+use crate::guest::{self, Arguments, Call, Outcome, Stopped};
+use crate::limits::{BadLimit, Limits};
+use crate::wasi::Wasi;
+
+/// What an expander works with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where modules are.
+    pub store: Store,
+    /// Decides what guests may reach.
+    pub policy: Policy,
+    /// A limit that can't be read fails every expansion, with its message.
+    pub limits: Result<Limits, BadLimit>,
+    /// Decides, with the macro and its input, the random numbers that guests see.
+    pub seed: Vec<u8>,
+    /// The guests' wall clock, in seconds since 1970.
+    pub source_date_epoch: Option<u64>,
+}
+
+impl Config {
+    /// The built-in policy and the defaults, with what this process's environment says about limits and the clock. It
+    /// must be the environment that cargo gave to the rustc that compiles `crate_name`.
+    #[must_use]
+    pub fn of_environment(store: Store, crate_name: &str) -> Self {
+        let name: (OsString, OsString) = ("CARGO_CRATE_NAME".into(), crate_name.into());
+        let name = Some(name).filter(|_| !crate_name.is_empty());
+        Self {
+            store,
+            policy: Policy::built_in(std::env::vars_os().chain(name)),
+            limits: Limits::of_environment(),
+            seed: Vec::new(),
+            source_date_epoch: std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|t| t.parse().ok()),
+        }
+    }
+}
+
+/// Runs macros for shims. Cheap to make: the engine is started for the first expansion.
+pub struct Expander {
+    config: Config,
+    policy: Arc<Policy>,
+    runtime: Option<Runtime>,
+}
+
+impl Expander {
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let policy = Arc::new(config.policy.clone());
+        Self { config, policy, runtime: None }
+    }
+
+    /// Answers the shim at the other end of `stream` until it closes its end. An expansion that fails is an answer; an
+    /// error here means that the conversation itself can't go on.
+    pub fn serve(&mut self, stream: UnixStream) -> Result<(), ServeError> {
+        // Guests need a stack of known size, whatever thread this is.
+        let stack = self.config.limits.as_ref().map_or(0, engine::thread_stack).max(1 << 20);
+        let thread = thread::Builder::new().name("belljar guests".to_owned()).stack_size(stack);
+        thread::scope(|scope| {
+            let serving = thread.spawn_scoped(scope, || self.serve_here(Channel::new(stream)));
+            let serving = serving.map_err(|source| ServeError::Thread { source })?;
+            serving.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    fn serve_here(&mut self, mut channel: Channel) -> Result<(), ServeError> {
+        while let Some(request) = channel.request()? {
+            let (ended, back) = self.expand(&request, channel);
+            channel = back;
+            match ended {
+                Ok(Outcome::Done(output)) => channel.send(kind::DONE, &output)?,
+                Ok(Outcome::Panicked(message)) => channel.send(kind::PANICKED, message.as_bytes())?,
+                Err(Ended::Failed(error)) => channel.send(kind::FAILED, error.to_string().as_bytes())?,
+                Err(Ended::Gone(error)) => return Err(error),
+            }
+            channel.recycle(request);
+        }
+        Ok(())
+    }
+
+    fn expand(&mut self, request: &[u8], channel: Channel) -> (Result<Outcome, Ended>, Channel) {
+        let expand = match Expand::read(request) {
+            Ok(expand) => expand,
+            Err(malformed) => {
+                let cause = if malformed.expected == OTHER_PROTOCOL {
+                    Cause::OtherProtocol
+                } else {
+                    Cause::Request(malformed)
+                };
+                return (Err(failed(None, cause, Attempts::default())), channel);
+            }
+        };
+        let arguments = Arguments {
+            module: ModuleDigest::from_bytes(expand.module),
+            kind: expand.kind,
+            name: expand.name,
+            input: expand.input,
+        };
+        let name = || {
+            Some(MacroName {
+                kind: expand.kind,
+                name: expand.name.to_owned(),
+                package: expand.package.to_owned(),
+                version: expand.version.to_owned(),
+            })
+        };
+        let limits = match &self.config.limits {
+            Ok(limits) => *limits,
+            Err(bad) => return (Err(failed(name(), bad.clone().into(), Attempts::default())), channel),
+        };
+        let wasi = Wasi::new(&self.config.seed, self.config.source_date_epoch, &arguments);
+        let call = match Call::new(Arc::clone(&self.policy), limits, channel, wasi, expand.input) {
+            Ok(call) => call,
+            Err((malformed, channel)) => {
+                return (Err(failed(name(), Cause::Request(malformed), Attempts::default())), channel);
+            }
+        };
+        let (outcome, mut call) = self.run(limits, call, &arguments);
+        let ended = match outcome {
+            Ok(Outcome::Panicked(mut message)) => {
+                for (i, line) in call.attempts.lines().iter().enumerate() {
+                    message.push_str(if i == 0 { "\n\n" } else { "\n" });
+                    message.push_str(line);
+                }
+                Ok(Outcome::Panicked(message))
+            }
+            Ok(done) => Ok(done),
+            Err(Stopped::Failed(cause)) => Err(failed(name(), cause, std::mem::take(&mut call.attempts))),
+            Err(Stopped::Gone(error)) => Err(Ended::Gone(error)),
+        };
+        (ended, call.channel)
+    }
+
+    fn run(
+        &mut self,
+        limits: Limits,
+        call: Call,
+        arguments: &Arguments<'_>,
+    ) -> (Result<Outcome, Stopped>, Call) {
+        let runtime = match &mut self.runtime {
+            Some(runtime) => runtime,
+            none => match Runtime::new(&limits) {
+                Ok(runtime) => none.insert(runtime),
+                Err(error) => return (Err(Stopped::Failed(error.into())), call),
+            },
+        };
+        match runtime.load(&self.config.store, arguments.module) {
+            Ok(loaded) => guest::run(runtime, &loaded, call, arguments),
+            Err(error) => (Err(Stopped::Failed(error.into())), call),
+        }
+    }
+}
+
+/// Why a request gets no output.
+enum Ended {
+    Failed(Box<ExpandError>),
+    Gone(ServeError),
+}
+
+fn failed(macro_name: Option<MacroName>, cause: Cause, refused: Attempts) -> Ended {
+    Ended::Failed(Box::new(ExpandError { macro_name, cause, refused }))
+}
+
+/// Answers every request with the same error, for when there can be no [`Expander`].
+pub fn refuse_all(stream: UnixStream, text: &str) -> Result<(), ServeError> {
+    let mut channel = Channel::new(stream);
+    while let Some(request) = channel.request()? {
+        channel.send(kind::FAILED, text.as_bytes())?;
+        channel.recycle(request);
+    }
+    Ok(())
+}
+
+/// Makes a module's native code ahead of time, so that its first expansion does not wait for it. A store that can't be
+/// written is not an error: then it is made when it is needed.
+pub fn precompile(store: &Store, module: &ModuleDigest) -> Result<(), crate::ModuleError> {
+    engine::precompile(store, *module)
+}

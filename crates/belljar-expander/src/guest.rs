@@ -1,0 +1,419 @@
+//! One expansion: a fresh instance, the macro's call, and the questions it asks meanwhile.
+//!
+//! The steps are those of [`belljar_wire::abi`]. Nothing that comes from the guest is believed: addresses and lengths,
+//! questions, the output and every token in it are checked here, and what is not as it should be ends the expansion.
+
+use std::sync::Arc;
+
+use belljar_policy::{Decision, Policy, Request};
+use belljar_store::ModuleDigest;
+use belljar_wire::Malformed;
+use belljar_wire::abi::{self, EntryKind, import, question};
+use belljar_wire::bytes::Reader;
+use belljar_wire::message::MAX_FRAME;
+use belljar_wire::tokens::{self, OutTree, Shape};
+use wasmtime::{Caller, Extern, Linker, Memory, ResourceLimiter, Store, Trap, UpdateDeadline, WasmBacktrace};
+
+use crate::attempts::Attempts;
+use crate::channel::Channel;
+use crate::engine::{Loaded, Runtime};
+use crate::error::{Cause, Frames, ServeError};
+use crate::lexer::{self, Lexed};
+use crate::limits::{self, Exceeded, Limit, Limits};
+use crate::memory;
+use crate::wasi::Wasi;
+
+/// Functions that modules may import from [`abi::IMPORT_MODULE`].
+pub(crate) const IMPORTS: [&str; 4] = [import::ASK, import::TAKE, import::PANICKED, import::GETENV];
+
+/// Longest name of a variable or path that is looked at; what is longer is refused by its beginning.
+pub(crate) const MAX_NAME: usize = 4096;
+
+/// Elements of all tables of a guest. Real ones have some thousand.
+const MAX_TABLE: usize = 1 << 20;
+
+/// Functions shown when a guest crashed.
+const SHOWN_FRAMES: usize = 5;
+
+/// How a macro's call ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The output's bytes, checked.
+    Done(Vec<u8>),
+    /// The macro's own message.
+    Panicked(String),
+}
+
+/// Why it did not end.
+#[derive(Debug)]
+pub(crate) enum Stopped {
+    /// This expansion failed.
+    Failed(Cause),
+    /// The shim is gone.
+    Gone(ServeError),
+}
+
+impl From<ServeError> for Stopped {
+    fn from(error: ServeError) -> Self {
+        Self::Gone(error)
+    }
+}
+
+impl<C: Into<Cause>> From<C> for Stopped {
+    fn from(cause: C) -> Self {
+        Self::Failed(cause.into())
+    }
+}
+
+/// What belongs to one call of a macro: the state behind the functions that the guest imports.
+pub(crate) struct Call {
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) limits: Limits,
+    pub(crate) channel: Channel,
+    pub(crate) attempts: Attempts,
+    pub(crate) wasi: Wasi,
+    shape: Shape,
+    memory: Option<Memory>,
+    /// What the last question was answered, until the guest takes it.
+    answer: Option<Vec<u8>>,
+    panic: Option<String>,
+    questions: u32,
+    printed: usize,
+    table: usize,
+}
+
+/// What a macro is called with.
+pub(crate) struct Arguments<'a> {
+    pub(crate) module: ModuleDigest,
+    pub(crate) kind: EntryKind,
+    pub(crate) name: &'a str,
+    pub(crate) input: &'a [u8],
+}
+
+impl Call {
+    pub(crate) fn new(
+        policy: Arc<Policy>,
+        limits: Limits,
+        channel: Channel,
+        wasi: Wasi,
+        input: &[u8],
+    ) -> Result<Self, (Malformed, Channel)> {
+        let shape = match Shape::of(input) {
+            Ok(shape) => shape,
+            Err(malformed) => return Err((malformed, channel)),
+        };
+        Ok(Self {
+            policy,
+            limits,
+            channel,
+            attempts: Attempts::default(),
+            wasi,
+            shape,
+            memory: None,
+            answer: None,
+            panic: None,
+            questions: 0,
+            printed: 0,
+            table: 0,
+        })
+    }
+
+    pub(crate) fn exceeded(&self, limit: Limit) -> Exceeded {
+        Exceeded { limit, allowed: self.limits.describe(limit) }
+    }
+
+    /// Sends on what the guest prints to standard output (1) or error (2).
+    pub(crate) fn print(&mut self, stream: u8, bytes: &[u8]) -> wasmtime::Result<()> {
+        self.printed = self.printed.saturating_add(bytes.len());
+        if self.printed > self.limits.print {
+            return Err(stop(self.exceeded(Limit::Print)));
+        }
+        Ok(self.channel.print(stream, bytes)?)
+    }
+
+    /// Records that something was wanted, and says whether it is granted.
+    pub(crate) fn granted(&mut self, request: Request) -> bool {
+        match self.policy.decide(&request) {
+            Decision::Granted(_) => true,
+            Decision::Withheld(_) => false,
+            Decision::Refused(_) => {
+                self.attempts.record(request);
+                false
+            }
+        }
+    }
+
+    fn count_question(&mut self) -> wasmtime::Result<()> {
+        self.questions = self.questions.saturating_add(1);
+        if self.questions > self.limits.questions {
+            return Err(stop(self.exceeded(Limit::Questions)));
+        }
+        Ok(())
+    }
+
+    /// Answers a question; see [`question`] for the forms.
+    fn answer_to(&mut self, asked: &[u8]) -> wasmtime::Result<Vec<u8>> {
+        let malformed = |e: Malformed| stop(Cause::Protocol { what: format!("a question: {e}") });
+        let mut r = Reader::new(asked);
+        let kind = r.u8().map_err(malformed)?;
+        match kind {
+            question::LINE..=question::SOURCE_TEXT => {
+                let handles = self.shape.handles();
+                let derived = tokens::read_derived(&mut r, handles).map_err(malformed)?;
+                tokens::read_span(&mut r, handles, derived.len() as u32).map_err(malformed)?;
+                r.end().map_err(malformed)?;
+            }
+            question::PRINT => tokens::check_output(r.rest(), &self.shape, check_leaf).map_err(malformed)?,
+            question::LEX_STREAM | question::LEX_LITERAL => {
+                let expected = |_| malformed(Malformed { expected: "UTF-8 text", at: 1 });
+                let text = std::str::from_utf8(r.rest()).map_err(expected)?;
+                let lexed =
+                    if kind == question::LEX_STREAM { lexer::stream(text) } else { lexer::literal(text) };
+                match lexed {
+                    Lexed::Stream(stream) => return Ok([&[1], stream.as_slice()].concat()),
+                    Lexed::TooDeep => return Ok(b"\0delimiters are nested too deeply".to_vec()),
+                    Lexed::AskRustc => {}
+                }
+            }
+            _ => return Err(malformed(Malformed { expected: "a kind of question", at: 0 })),
+        }
+        let answer = self.channel.ask(asked)?;
+        check_answer(kind, answer).map_err(|malformed| ServeError::Answer { malformed })?;
+        Ok(answer.to_vec())
+    }
+}
+
+/// Checks the form of rustc's answer.
+fn check_answer(kind: u8, answer: &[u8]) -> Result<(), Malformed> {
+    let text = |r: &mut Reader<'_>| {
+        let at = r.pos();
+        std::str::from_utf8(r.rest()).map(drop).map_err(|_| Malformed { expected: "UTF-8 text", at })
+    };
+    let mut r = Reader::new(answer);
+    match kind {
+        question::LINE | question::COLUMN => drop(r.varint()?),
+        question::LOCAL_FILE | question::SOURCE_TEXT => match r.u8()? {
+            0 => {}
+            1 => drop(r.text()?),
+            _ => return Err(r.malformed("0 or 1")),
+        },
+        question::LEX_STREAM | question::LEX_LITERAL => match r.u8()? {
+            0 => text(&mut r)?,
+            1 => {
+                let stream = tokens::read_stream(&mut r, 0)?;
+                tokens::check_stream(answer, stream)?;
+            }
+            _ => return Err(r.malformed("0 or 1")),
+        },
+        _ => drop(r.text()?),
+    }
+    r.end()
+}
+
+/// Whether a new token's text is one token of that kind.
+fn check_leaf(leaf: &OutTree<'_>) -> Result<(), &'static str> {
+    match *leaf {
+        OutTree::Ident { text, raw, .. } if !lexer::is_identifier(text, raw) => Err("an identifier"),
+        OutTree::Literal { text, .. } if !lexer::is_literal(text) => Err("a literal"),
+        _ => Ok(()),
+    }
+}
+
+/// An error that ends the guest's call.
+pub(crate) fn stop(cause: impl Into<Cause>) -> wasmtime::Error {
+    wasmtime::Error::new(cause.into())
+}
+
+/// The guest's memory and the state of its call, to be used side by side.
+pub(crate) fn parts<'a>(caller: &'a mut Caller<'_, Call>) -> wasmtime::Result<(&'a mut [u8], &'a mut Call)> {
+    let memory = match caller.data().memory {
+        Some(memory) => memory,
+        // A function that runs at instantiation.
+        None => match caller.get_export("memory") {
+            Some(Extern::Memory(memory)) => memory,
+            _ => return Err(stop(Cause::Protocol { what: "it has no memory".to_owned() })),
+        },
+    };
+    Ok(memory.data_and_store_mut(caller))
+}
+
+/// Puts the functions of [`abi::IMPORT_MODULE`] into a linker.
+pub(crate) fn add_to(linker: &mut Linker<Call>) -> wasmtime::Result<()> {
+    let from = abi::IMPORT_MODULE;
+    linker.func_wrap(from, import::ASK, |mut caller: Caller<'_, Call>, at: u32, len: u32| {
+        let (memory, call) = parts(&mut caller)?;
+        call.count_question()?;
+        if len as usize > call.limits.output {
+            return Err(stop(call.exceeded(Limit::Output)));
+        }
+        let answer = call.answer_to(memory::bytes(memory, at, len).map_err(stop)?)?;
+        let len = u32::try_from(answer.len()).unwrap_or(MAX_FRAME);
+        call.answer = Some(answer);
+        Ok(len)
+    })?;
+    linker.func_wrap(from, import::TAKE, |mut caller: Caller<'_, Call>, at: u32| {
+        let (memory, call) = parts(&mut caller)?;
+        let nothing = || stop(Cause::Protocol { what: "it took an answer without a question".to_owned() });
+        let answer = call.answer.take().ok_or_else(nothing)?;
+        memory::write(memory, at, &answer).map_err(stop)
+    })?;
+    linker.func_wrap(from, import::GETENV, |mut caller: Caller<'_, Call>, at: u32, len: u32| {
+        let (memory, call) = parts(&mut caller)?;
+        call.count_question()?;
+        let name = memory::bytes(memory, at, len).map_err(stop)?;
+        let name = name_from(name);
+        if !call.granted(Request::Variable(name.clone())) {
+            return Ok(u32::MAX);
+        }
+        call.answer = call.policy.variable(&name).map(|value| value.as_bytes().to_vec());
+        Ok(call.answer.as_ref().map_or(u32::MAX, |value| u32::try_from(value.len()).unwrap_or(u32::MAX)))
+    })?;
+    linker.func_wrap(from, import::PANICKED, |mut caller: Caller<'_, Call>, at: u32, len: u32| {
+        let (memory, call) = parts(&mut caller)?;
+        let message = memory::bytes(memory, at, len).map_err(stop)?;
+        let shown = message.len().min(call.limits.print);
+        call.panic = Some(String::from_utf8_lossy(&message[..shown]).into_owned());
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// A name of bounded length from a guest's bytes.
+pub(crate) fn name_from(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_NAME)]).into_owned()
+}
+
+impl ResourceLimiter for Call {
+    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        // An error, not a refusal that the guest could see: what it does must not depend on the limit.
+        if desired > self.limits.memory { Err(stop(self.exceeded(Limit::Memory))) } else { Ok(true) }
+    }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        Err(if error.is::<Cause>() { error } else { stop(Cause::NoMemory) })
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.table = self.table.saturating_add(desired.saturating_sub(current));
+        if self.table > MAX_TABLE { Err(stop(self.exceeded(Limit::Memory))) } else { Ok(true) }
+    }
+
+    fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        Err(if error.is::<Cause>() { error } else { stop(Cause::NoMemory) })
+    }
+}
+
+/// Runs a macro once, and gives back its call's state. Prints that are still held back are the caller's to send.
+pub(crate) fn run(
+    runtime: &Runtime,
+    loaded: &Loaded,
+    call: Call,
+    arguments: &Arguments<'_>,
+) -> (Result<Outcome, Stopped>, Call) {
+    let limit = call.exceeded(Limit::Time);
+    let allowed = call.limits.time;
+    let mut store = Store::new(runtime.engine(), call);
+    store.limiter(|call| call);
+    store.set_epoch_deadline(1);
+    let mut started = None;
+    store.epoch_deadline_callback(move |_| {
+        let now = limits::thread_time();
+        // Counting begins at the first tick: that is exact enough, and most expansions never see one.
+        let begun = *started.get_or_insert(now);
+        if now.saturating_sub(begun) >= allowed {
+            Err(stop(limit.clone()))
+        } else {
+            Ok(UpdateDeadline::Continue(1))
+        }
+    });
+    let _ticking = runtime.ticker().running();
+    let called = enter(&mut store, loaded, arguments);
+    let outcome = match called {
+        Ok(outcome) => Ok(outcome),
+        Err(Failure::Cause(cause)) => Err(Stopped::Failed(cause)),
+        Err(Failure::Engine(error)) => ended(error, store.data_mut()),
+    };
+    (outcome, store.into_data())
+}
+
+/// What [`enter`] fails with: something found here, or something the engine returned.
+enum Failure {
+    Cause(Cause),
+    Engine(wasmtime::Error),
+}
+
+impl From<wasmtime::Error> for Failure {
+    fn from(error: wasmtime::Error) -> Self {
+        Self::Engine(error)
+    }
+}
+
+fn enter(store: &mut Store<Call>, loaded: &Loaded, arguments: &Arguments<'_>) -> Result<Outcome, Failure> {
+    let instance = loaded.pre.instantiate(&mut *store)?;
+    store.data_mut().memory = instance.get_memory(&mut *store, "memory");
+    if instance.get_export(&mut *store, "_initialize").is_some() {
+        instance.get_typed_func::<(), ()>(&mut *store, "_initialize")?.call(&mut *store, ())?;
+    }
+    let missing = |name: &str| {
+        let name = format!("function `{name}` of the right type");
+        Failure::Cause(Cause::Module(crate::engine::ModuleError::Export { name }))
+    };
+    let export = abi::export_name(arguments.kind, arguments.name);
+    let entry =
+        instance.get_typed_func::<(u32, u32), u64>(&mut *store, &export).map_err(|_| missing(&export))?;
+    let alloc =
+        instance.get_typed_func::<u32, u32>(&mut *store, abi::ALLOC).map_err(|_| missing(abi::ALLOC))?;
+    // A frame's length, so it fits.
+    let len = u32::try_from(arguments.input.len()).unwrap_or(MAX_FRAME);
+    let at = alloc.call(&mut *store, len)?;
+    let memory = store.data().memory.ok_or_else(|| missing("memory"))?;
+    let room = memory.data_mut(&mut *store);
+    memory::write(room, at, arguments.input).map_err(|e| Failure::Cause(e.into()))?;
+
+    let returned = entry.call(&mut *store, (at, len))?;
+    if returned == abi::PANICKED {
+        return Ok(Outcome::Panicked(store.data_mut().panic.take().unwrap_or_default()));
+    }
+    let (at, len) = ((returned >> 32) as u32, returned as u32);
+    let (bytes, call) = memory.data_and_store_mut(&mut *store);
+    if len as usize > call.limits.output {
+        return Err(Failure::Cause(call.exceeded(Limit::Output).into()));
+    }
+    let output = memory::bytes(bytes, at, len).map_err(|e| Failure::Cause(e.into()))?;
+    tokens::check_output(output, &call.shape, check_leaf).map_err(|e| Failure::Cause(Cause::Output(e)))?;
+    Ok(Outcome::Done(output.to_vec()))
+}
+
+/// What it means that the guest's call ended with an error.
+fn ended(error: wasmtime::Error, call: &mut Call) -> Result<Outcome, Stopped> {
+    let error = match error.downcast::<Cause>() {
+        Ok(cause) => return Err(Stopped::Failed(cause)),
+        Err(error) => error,
+    };
+    let error = match error.downcast::<ServeError>() {
+        Ok(gone) => return Err(Stopped::Gone(gone)),
+        Err(error) => error,
+    };
+    let at = frames(&error);
+    Err(Stopped::Failed(match error.downcast_ref::<Trap>() {
+        Some(Trap::UnreachableCodeReached) => match call.panic.take() {
+            // A std that aborts ends so after a panic.
+            Some(message) => return Ok(Outcome::Panicked(message)),
+            None => Cause::Aborted { at },
+        },
+        Some(Trap::StackOverflow) => call.exceeded(Limit::Stack).into(),
+        Some(trap) => Cause::Trap { what: trap.to_string(), at },
+        None if error.is::<wasmtime::ThrownException>() => {
+            Cause::Trap { what: "it threw something that nothing caught".to_owned(), at }
+        }
+        None => Cause::Start { cause: format!("{error:#}") },
+    }))
+}
+
+fn frames(error: &wasmtime::Error) -> Frames {
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Frames::default() };
+    let names = backtrace.frames().iter().filter_map(|frame| frame.func_name());
+    Frames(
+        names.take(SHOWN_FRAMES).map(|name| name_from(name.as_bytes()).escape_debug().to_string()).collect(),
+    )
+}

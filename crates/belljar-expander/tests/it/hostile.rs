@@ -1,0 +1,238 @@
+//! Guests that mean harm, or are broken: each ends as one clear error, and the next expansion is as good as ever.
+
+use std::time::{Duration, Instant};
+
+use belljar_wire::bytes::Writer;
+use belljar_wire::tokens::{Delimiter, OutputWriter, WireSpan};
+
+use crate::support::{Answer, Shim, guest, guest_with, input, wat_bytes};
+
+#[track_caller]
+fn fails(shim: &mut Shim, wat: &str, needle: &str) -> String {
+    let text = shim.expand(wat, &input()).answer.failed();
+    assert!(text.starts_with("belljar: `m!` of evil 1.2.3 can't be expanded: "), "{text}");
+    assert!(text.contains(needle), "{text}");
+    assert!(text.contains("\n  help: "), "{text}");
+    text
+}
+
+#[test]
+fn each_limit_has_its_own_error() {
+    let mut shim = Shim::new();
+    let began = Instant::now();
+    let text = fails(&mut shim, &guest("(loop $on (br $on)) (call $same)"), "ran for more than 0.2 seconds");
+    assert!(text.contains("BELLJAR_LIMIT_TIME"), "{text}");
+    assert!(began.elapsed() < Duration::from_secs(10));
+    // A loop in `_initialize` is no better.
+    let wat = guest("(call $same)").replace("(global.set $started (i32.const 1))", "(loop $on (br $on))");
+    fails(&mut shim, &wat, "BELLJAR_LIMIT_TIME");
+
+    let grow = "(loop $on (drop (memory.grow (i32.const 16))) (br $on)) (call $same)";
+    fails(&mut shim, &guest(grow), "wanted more than 16 MiB of memory");
+    let large = guest("(call $same)")
+        .replace(r#"(memory (export "memory") 2)"#, r#"(memory (export "memory") 60000)"#);
+    fails(&mut shim, &large, "BELLJAR_LIMIT_MEMORY");
+    let table = guest_with(
+        "(table $t 1 funcref)",
+        "(loop $on (drop (table.grow $t (ref.null func) (i32.const 100000))) (br $on)) (call $same)",
+    );
+    fails(&mut shim, &table, "BELLJAR_LIMIT_MEMORY");
+
+    fails(&mut shim, &guest("(call $m (local.get $p) (local.get $n))"), "BELLJAR_LIMIT_STACK");
+
+    let print = guest_with(
+        r#"(data (i32.const 64) "\48\00\00\00\05\00\00\00over\0a")"#,
+        "(loop $on (drop (call $fd_write (i32.const 2) (i32.const 64) (i32.const 1) (i32.const 128))) (br $on))
+         (call $same)",
+    );
+    let replied = shim.expand(&print, &input());
+    assert_eq!(replied.stderr.lines().next(), Some("over"));
+    assert!(replied.stderr.len() <= 10_000);
+    let text = replied.answer.failed();
+    assert!(text.contains("printed more than 9 KiB") && text.contains("BELLJAR_LIMIT_PRINT"), "{text}");
+
+    let ask = guest_with(
+        r#"(data (i32.const 64) "\07a + b")"#,
+        "(loop $on (drop (call $ask (i32.const 64) (i32.const 6))) (br $on)) (call $same)",
+    );
+    fails(&mut shim, &ask, "asked more than 100 questions");
+
+    fails(&mut shim, &guest("(call $done (i32.const 0) (i32.const 0x200000))"), "BELLJAR_LIMIT_OUTPUT");
+
+    assert!(matches!(shim.expand(&guest("(call $same)"), &input()).answer, Answer::Done(_)));
+}
+
+#[test]
+fn addresses_out_of_memory_are_errors() {
+    let mut shim = Shim::new();
+    for body in [
+        "(call $done (i32.const -1) (i32.const 3))",
+        "(call $done (i32.const 131071) (i32.const 3))",
+        "(drop (call $ask (i32.const -1) (i32.const 3))) (call $same)",
+        "(call $panicked (i32.const 0) (i32.const -1)) (call $same)",
+        "(drop (call $getenv (i32.const 0x7fffffff) (i32.const 0x7fffffff))) (call $same)",
+    ] {
+        fails(&mut shim, &guest(body), "which is not in its memory of 131072 bytes");
+    }
+    // An answer is written nowhere else either.
+    let take = guest_with(
+        r#"(data (i32.const 64) "\07a")"#,
+        "(drop (call $ask (i32.const 64) (i32.const 2))) (call $take (i32.const 131070)) (call $same)",
+    );
+    fails(&mut shim, &take, "which is not in its memory");
+    let alloc = guest("(call $same)").replace("(i32.const 4096)", "(i32.const 131071)");
+    fails(&mut shim, &alloc, "which is not in its memory");
+    fails(&mut shim, &guest("(call $take (i32.const 0)) (call $same)"), "took an answer without a question");
+}
+
+#[test]
+fn an_exit_an_abort_and_a_crash_are_told_apart() {
+    let mut shim = Shim::new();
+    fails(&mut shim, &guest("(call $proc_exit (i32.const 0)) (call $same)"), "it called `exit(0)`");
+    let text = fails(&mut shim, &guest("unreachable"), "it aborted");
+    assert!(text.contains("in m"), "{text}");
+    fails(
+        &mut shim,
+        &guest("(i64.load (i32.const -8))"),
+        "it crashed: wasm trap: out of bounds memory access",
+    );
+    fails(
+        &mut shim,
+        &guest("(i64.div_u (i64.const 1) (i64.const 0))"),
+        "it crashed: wasm trap: integer divide by zero",
+    );
+    let thrown = guest_with("(tag $t)", "(throw $t)");
+    fails(&mut shim, &thrown, "it threw something that nothing caught");
+}
+
+#[test]
+fn a_panic_is_the_macros_own_message() {
+    let mut shim = Shim::new();
+    let fields = r#"(data (i32.const 64) "no field `x`") (data (i32.const 96) "again") (data (i32.const 112) "\ff\00")"#;
+    let first = "(call $panicked (i32.const 64) (i32.const 12))";
+    let again = "(call $panicked (i32.const 96) (i32.const 5))";
+    let mut panics = |body: &str| match shim.expand(&guest_with(fields, body), &input()).answer {
+        Answer::Panicked(message) => message,
+        other => panic!("{other:?}"),
+    };
+    // A std that aborts, one that unwinds, and a panic while panicking.
+    assert_eq!(panics(&format!("{first} unreachable")), "no field `x`");
+    assert_eq!(panics(&format!("{first} (i64.const -1)")), "no field `x`");
+    assert_eq!(panics(&format!("{first} {again} unreachable")), "again");
+    assert_eq!(panics("(call $panicked (i32.const 112) (i32.const 2)) unreachable"), "\u{fffd}\0");
+    assert_eq!(panics("(i64.const -1)"), "");
+    // A panic that was caught is none, and does not explain what comes after it.
+    let caught = guest_with(fields, &format!("{first} (call $same)"));
+    assert!(matches!(shim.expand(&caught, &input()).answer, Answer::Done(_)));
+    fails(&mut shim, &guest_with(fields, &format!("{first} (call $m (i32.const 0) (i32.const 0))")), "STACK");
+}
+
+#[test]
+fn malformed_tokens_never_reach_rustc() {
+    let mut shim = Shim::new();
+    let call_site = WireSpan::CALL_SITE;
+    let leaf = |write: &dyn Fn(&mut OutputWriter)| {
+        let mut w = OutputWriter::new();
+        write(&mut w);
+        w.finish(&[])
+    };
+    let mut deep = OutputWriter::new();
+    let groups: Vec<_> = (0..2001).map(|_| deep.begin_group(Delimiter::Brace, call_site)).collect();
+    groups.into_iter().rev().for_each(|begun| deep.end_group(begun));
+    let mut many = Writer::new();
+    many.varint(u32::MAX);
+    for (output, expected) in [
+        (vec![], "a varint"),
+        (vec![0xff; 4], "a varint"),
+        (many.into_bytes(), "a byte"),
+        (vec![0, 0x99], "a token tag"),
+        (vec![0, 0x20, 9], "a handle of an input token"),
+        (vec![0, 0x20, 2], "a handle of an input token"),
+        (vec![0, 0x21, 0], "a handle of an input group"),
+        (vec![0, 0x22, 1], "a number of an input stream"),
+        (leaf(&|w| w.ident("a b", false, call_site)), "an identifier"),
+        (leaf(&|w| w.ident("", false, call_site)), "an identifier"),
+        (leaf(&|w| w.ident("1a", false, call_site)), "an identifier"),
+        (leaf(&|w| w.ident("r#a", false, call_site)), "an identifier"),
+        (leaf(&|w| w.ident("'a", false, call_site)), "an identifier"),
+        (leaf(&|w| w.ident("self", true, call_site)), "an identifier"),
+        (leaf(&|w| w.ident("a}fn evil(){", false, call_site)), "an identifier"),
+        (leaf(&|w| w.literal("1 + 1", call_site)), "a literal"),
+        (leaf(&|w| w.literal("\"a\" /* */", call_site)), "a literal"),
+        (leaf(&|w| w.literal("\"\"; evil() ; \"\"", call_site)), "a literal"),
+        (leaf(&|w| w.literal("", call_site)), "a literal"),
+        (leaf(&|w| w.literal("-\"a\"", call_site)), "a literal"),
+        (leaf(&|w| w.literal("0b12", call_site)), "a literal"),
+        (leaf(&|w| w.literal("\"unterminated", call_site)), "a literal"),
+        (leaf(&|w| w.punct(b'(', false, call_site)), "a punctuation character"),
+        (leaf(&|w| w.ident("a", false, WireSpan(7))), "a span that exists"),
+        (deep.finish(&[]), "groups nested less deep"),
+    ] {
+        let len = output.len();
+        let wat = guest_with(
+            &format!(r#"(data (i32.const 8192) "{}")"#, wat_bytes(&output)),
+            &format!("(call $done (i32.const 8192) (i32.const {len}))"),
+        );
+        fails(&mut shim, &wat, &format!("its output is not a token stream: expected {expected} at byte"));
+    }
+}
+
+#[test]
+fn questions_that_make_no_sense_never_reach_rustc() {
+    let mut shim = Shim::new();
+    for (question, expected) in [
+        (&[][..], "a byte"),
+        (&[0], "a kind of question"),
+        (&[99], "a kind of question"),
+        // The input has five handles, so spans 0 to 6.
+        (&[1, 0, 7], "a span that exists"),
+        (&[1, 1, 3, 8], "a span that exists"),
+        (&[1, 0, 0, 0], "the end"),
+        (&[5, 0], "a varint"),
+        (&[6, 0, 1, 2, b'a', b' ', 0], "an identifier"),
+        (&[7, 0xff, 0xfe], "UTF-8 text"),
+    ] {
+        let wat = guest_with(
+            &format!(r#"(data (i32.const 64) "{}")"#, wat_bytes(question)),
+            &format!("(drop (call $ask (i32.const 64) (i32.const {}))) (call $same)", question.len()),
+        );
+        fails(&mut shim, &wat, &format!("a question: expected {expected}"));
+    }
+}
+
+#[test]
+fn what_was_refused_is_told_when_the_expansion_fails() {
+    let mut shim = Shim::new();
+    let fields = r#"
+        (import "wasi_snapshot_preview1" "path_open" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+        (data (i32.const 64) "etc/passwd") (data (i32.const 96) "AWS_SECRET_KEY") (data (i32.const 128) "no")
+        (data (i32.const 160) "RUST_BACKTRACE")"#;
+    let tries = "
+        (loop $on
+            (if (i32.ne (call $open (i32.const 3) (i32.const 0) (i32.const 64) (i32.const 10) (i32.const 0) (i64.const 2)
+                    (i64.const 0) (i32.const 0) (i32.const 0)) (i32.const 2)) (then unreachable))
+            (local.set $i (i32.add (local.get $i) (i32.const 1)))
+            (br_if $on (i32.lt_u (local.get $i) (i32.const 3))))
+        (if (i32.ne (call $getenv (i32.const 96) (i32.const 14)) (i32.const -1)) (then unreachable))
+        (if (i32.ne (call $getenv (i32.const 160) (i32.const 14)) (i32.const -1)) (then unreachable))";
+    let refused = [
+        "belljar refused: read file `/etc/passwd` (3 times)",
+        "belljar refused: environment variable `AWS_SECRET_KEY`",
+    ];
+
+    let text = fails(
+        &mut shim,
+        &guest_with(fields, &format!("{tries} (call $proc_exit (i32.const 1)) (call $same)")),
+        "exit(1)",
+    );
+    assert!(text.ends_with(&format!("\n  {}\n  {}", refused[0], refused[1])), "{text}");
+
+    let panic =
+        guest_with(fields, &format!("{tries} (call $panicked (i32.const 128) (i32.const 2)) unreachable"));
+    let message = format!("no\n\n{}\n{}", refused[0], refused[1]);
+    assert_eq!(shim.expand(&panic, &input()).answer, Answer::Panicked(message));
+
+    // An expansion that does not fail says nothing.
+    let fine = guest_with(fields, &format!("{tries} (call $same)"));
+    assert!(matches!(shim.expand(&fine, &input()).answer, Answer::Done(_)));
+}
