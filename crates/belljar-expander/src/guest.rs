@@ -9,7 +9,7 @@ use belljar_policy::{Decision, Policy, Request};
 use belljar_store::ModuleDigest;
 use belljar_wire::Malformed;
 use belljar_wire::abi::{self, EntryKind, import, question};
-use belljar_wire::bytes::Reader;
+use belljar_wire::bytes::{Reader, Writer};
 use belljar_wire::message::MAX_FRAME;
 use belljar_wire::tokens::{self, OutTree, Shape};
 use wasmtime::{Caller, Extern, Linker, Memory, ResourceLimiter, Store, Trap, UpdateDeadline, WasmBacktrace};
@@ -171,7 +171,12 @@ impl Call {
                     if kind == question::LEX_STREAM { lexer::stream(text) } else { lexer::literal(text) };
                 match lexed {
                     Lexed::Stream(stream) => return Ok([&[1], stream.as_slice()].concat()),
-                    Lexed::TooDeep => return Ok(b"\0delimiters are nested too deeply".to_vec()),
+                    Lexed::TooDeep => {
+                        let mut w = Writer::new();
+                        w.u8(0);
+                        w.text("delimiters are nested too deeply");
+                        return Ok(w.into_bytes());
+                    }
                     Lexed::AskRustc => {}
                 }
             }
@@ -185,10 +190,6 @@ impl Call {
 
 /// Checks the form of rustc's answer.
 fn check_answer(kind: u8, answer: &[u8]) -> Result<(), Malformed> {
-    let text = |r: &mut Reader<'_>| {
-        let at = r.pos();
-        std::str::from_utf8(r.rest()).map(drop).map_err(|_| Malformed { expected: "UTF-8 text", at })
-    };
     let mut r = Reader::new(answer);
     match kind {
         question::LINE | question::COLUMN => drop(r.varint()?),
@@ -198,7 +199,7 @@ fn check_answer(kind: u8, answer: &[u8]) -> Result<(), Malformed> {
             _ => return Err(r.malformed("0 or 1")),
         },
         question::LEX_STREAM | question::LEX_LITERAL => match r.u8()? {
-            0 => text(&mut r)?,
+            0 => drop(r.text()?),
             1 => {
                 let stream = tokens::read_stream(&mut r, 0)?;
                 tokens::check_stream(answer, stream)?;

@@ -3,9 +3,10 @@
 use belljar_wire::Malformed;
 use belljar_wire::abi::question;
 use belljar_wire::bytes::{Reader, Writer};
+use proc_macro::{LexError, Literal, TokenStream, TokenTree};
 
 use crate::error::Problem;
-use crate::input::Input;
+use crate::input::{self, Input};
 use crate::output::{self, Spans};
 
 /// Answers one question; both forms are those of [`question`].
@@ -17,9 +18,21 @@ fn answered(asked: &[u8], input: &Input) -> Result<Vec<u8>, Malformed> {
     let mut r = Reader::new(asked);
     let mut w = Writer::new();
     let kind = r.u8()?;
-    if kind == question::PRINT {
-        w.text(&output::build_from(r, input)?.to_string());
-        return Ok(w.into_bytes());
+    match kind {
+        question::PRINT => {
+            w.text(&output::build_from(r, input)?.to_string());
+            return Ok(w.into_bytes());
+        }
+        question::LEX_STREAM => {
+            lexed(&mut w, text(r)?.parse());
+            return Ok(w.into_bytes());
+        }
+        question::LEX_LITERAL => {
+            let literal = text(r)?.parse::<Literal>();
+            lexed(&mut w, literal.map(|literal| TokenTree::from(literal).into()));
+            return Ok(w.into_bytes());
+        }
+        _ => {}
     }
     let mut spans = Spans::read(&mut r, input)?;
     let span = spans.read_span(&mut r)?;
@@ -37,6 +50,27 @@ fn answered(asked: &[u8], input: &Input) -> Result<Vec<u8>, Malformed> {
         _ => return Err(Malformed { expected: "a question for the compiler", at: 0 }),
     }
     Ok(w.into_bytes())
+}
+
+/// What the expander does not lex itself: texts that the compiler complains about, in the compiler's own words, and those
+/// that mean one thing in one edition and another in the next.
+fn lexed(w: &mut Writer, lexed: Result<TokenStream, LexError>) {
+    match lexed {
+        Ok(stream) => {
+            w.u8(1);
+            w.raw(&input::lexed(stream));
+        }
+        Err(error) => {
+            w.u8(0);
+            w.text(&error.to_string());
+        }
+    }
+}
+
+/// The rest as a text.
+fn text(mut r: Reader<'_>) -> Result<&str, Malformed> {
+    let at = r.pos();
+    std::str::from_utf8(r.rest()).map_err(|_| Malformed { expected: "UTF-8 text", at })
 }
 
 fn optional(w: &mut Writer, text: Option<&str>) {

@@ -73,6 +73,13 @@ impl Input {
     }
 }
 
+/// A stream that was lexed from a text, as bytes. Its tokens have no handles.
+pub(crate) fn lexed(stream: TokenStream) -> Vec<u8> {
+    let mut flat = Flattener { out: InputWriter::lexed(), nodes: Vec::new(), text: String::new() };
+    flat.stream(stream);
+    flat.out.into_bytes()
+}
+
 struct Flattener {
     out: InputWriter,
     nodes: Vec<Node>,

@@ -51,9 +51,9 @@ fn plain_text_is_lexed_here_and_doubtful_text_by_rustc() {
     let module = shim.put(&asking(b"\x07a )"));
     let replied = shim.call(module, &input(), |asked| {
         assert_eq!(asked, b"\x07a )");
-        b"\0unexpected closing delimiter: `)`".to_vec()
+        b"\0\x21unexpected closing delimiter: `)`".to_vec()
     });
-    assert_eq!(replied.stdout, "\0unexpected closing delimiter: `)`");
+    assert_eq!(replied.stdout, "\0!unexpected closing delimiter: `)`");
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn an_answer_that_is_none_ends_the_conversation() {
         (&[4, 0, 2], &[7]),
         (&[3, 0, 2], &[9, b'a']),
         (b"\x07)", &[2]),
-        (b"\x07)", &[0, 0xff]),
+        (b"\x07)", &[0, 9, b'a']),
         (b"\x07)", &[1, 9, 0, 0, 0, 0, 0, 0, 0]),
     ] {
         let mut shim = Shim::new();
