@@ -310,3 +310,7 @@ fn literal_is_sound(text: &str, kind: LiteralKind, suffix_start: u32) -> bool {
     };
     content.is_some() && sound
 }
+
+#[cfg(test)]
+#[path = "lexer_oracle.rs"]
+mod oracle;
