@@ -98,7 +98,13 @@ fn try_compile(request: &ShimRequest<'_>) -> Result<(), ShimErrorKind> {
     let mut rustc = Command::new(request.rustc)
         .args(&unit.kept)
         .args(["--edition", edition, "--crate-type", "proc-macro", "--cap-lints", "allow"])
-        .args(["-Copt-level=0", "-Cdebuginfo=0", "-Ccodegen-units=1", "-Cpanic=unwind", "-Cstrip=debuginfo"])
+        .args([
+            "-Copt-level=0",
+            "-Cdebuginfo=0",
+            "-Ccodegen-units=1",
+            "-Cembed-bitcode=no",
+            "-Cstrip=symbols",
+        ])
         .arg("--extern")
         .arg(format!("belljar_shim={lib_dir}/libbelljar_shim.rlib"))
         .arg("-L")
