@@ -5,6 +5,7 @@
 
 mod fidelity;
 mod project;
+mod setup_toolchain;
 
 use std::process::ExitCode;
 
@@ -21,11 +22,14 @@ struct Cli {
 enum Chore {
     /// Compile every fidelity fixture natively and sealed, and compare what the compiler says
     Fidelity(fidelity::Args),
+    /// Make what guests are compiled with, from Debian's packages alone
+    SetupToolchain(setup_toolchain::Args),
 }
 
 fn main() -> ExitCode {
     let outcome: Result<ExitCode, Box<dyn std::error::Error>> = match Cli::parse().chore {
         Chore::Fidelity(args) => fidelity::run(&args).map_err(Into::into),
+        Chore::SetupToolchain(args) => setup_toolchain::run(&args).map_err(Into::into),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error}");

@@ -119,6 +119,7 @@ fn setup_on(
     let _lock = lock(store, progress)?;
     sysroot::remove_damaged(store, &compiler);
     let mut tried = Vec::new();
+    let mut mend = doctor::mend_std(machine, store, &compiler);
     let rustup = rustup::of(machine, &compiler).filter(|_| !options.offline);
 
     if look(store, &compiler).is_none() {
@@ -128,6 +129,7 @@ fn setup_on(
                 if let Err(why) = rustup.add_target() {
                     progress.step("Skipped", &format!("rustup could not install it: {why}"));
                     tried.push(format!("`{}` failed: {why}", rustup.add_target_command()));
+                    mend.push_str(", where it can download");
                 }
             }
             None if options.offline => tried.push("rustup was not asked: offline".to_owned()),
@@ -149,7 +151,7 @@ fn setup_on(
     let toolchain = look(store, &compiler).ok_or_else(|| ToolchainError::NoStd {
         release: compiler.release.clone(),
         tried,
-        mend: doctor::mend_std(machine, store, &compiler),
+        mend,
     })?;
     if !options.unwinding || toolchain.unwinding.is_some() {
         return Ok(toolchain);
