@@ -50,6 +50,7 @@ const MISBEHAVIOURS: &[&str] = &[
     "two_replies",
     "no_text",
     "bad_question",
+    "lexes",
     "empty",
     "bad_tag",
     "bad_handle",
@@ -377,6 +378,14 @@ fn three(name: &str, derive: &str, expected: &str) {
 #[test]
 fn questions_about_spans_get_the_compilers_answers() {
     three("asked", "Asked", r#"2:34 asked.rs Some(\"asked.rs\") Some(\"struct\")"#);
+}
+
+#[test]
+fn texts_are_lexed_by_the_compiler() {
+    let errors = errors("lexes", "macros::lexes!();");
+    let answers =
+        "error: 15 tokens; unexpected closing delimiter: `]`; 2 tokens; comment or whitespace around literal";
+    assert!(errors.contains(answers), "{errors}");
 }
 
 #[test]

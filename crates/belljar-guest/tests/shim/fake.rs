@@ -5,7 +5,9 @@ use std::os::unix::net::UnixStream;
 use belljar_wire::abi::{EntryKind, question};
 use belljar_wire::bytes::{Reader, Writer};
 use belljar_wire::message::{self, Expand, kind};
-use belljar_wire::tokens::{Delimiter, Derived, InTree, Input, OutputWriter, StreamAt, WireSpan, read_tree};
+use belljar_wire::tokens::{
+    Delimiter, Derived, InTree, Input, OutputWriter, StreamAt, WireSpan, check_stream, read_stream, read_tree,
+};
 
 /// Answers until the other end is closed.
 pub fn serve(mut socket: UnixStream) {
@@ -46,6 +48,26 @@ fn expand(socket: &mut UnixStream, request: &Expand<'_>, input: &Input) -> Optio
             use std::io::Write as _;
             let _ = socket.write_all(&[&frames[..], &frames[..]].concat());
             return None;
+        }
+        "lexes" => {
+            let mut lex = |kind: u8, text: &str| ask(socket, &[&[kind], text.as_bytes()].concat());
+            let stream = |answer: Vec<u8>| {
+                let Some((1, lexed)) = answer.split_first().map(|(&flag, rest)| (flag, rest)) else {
+                    return String::from_utf8_lossy(&answer[2..]).into_owned();
+                };
+                let mut r = Reader::new(lexed);
+                let stream = read_stream(&mut r, 0).expect("a stream");
+                r.end().expect("nothing behind it");
+                check_stream(lexed, stream).expect("a checked stream");
+                format!("{} tokens", stream.handles)
+            };
+            let answers = [
+                stream(lex(question::LEX_STREAM, "fn f(r#x: &'a u8) { c\"é\" }")),
+                stream(lex(question::LEX_STREAM, "( [ ) ]")),
+                stream(lex(question::LEX_LITERAL, "-1.5f32")),
+                stream(lex(question::LEX_LITERAL, "1 2")),
+            ];
+            (kind::FAILED, text(&answers.join("; ")))
         }
         "no_text" => (kind::PANICKED, vec![200]),
         "bad_question" => {
