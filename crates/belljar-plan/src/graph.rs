@@ -143,6 +143,19 @@ impl Plan {
         Ok(graph.plan())
     }
 
+    /// Moves every crate root below `from` to the same place below `to`.
+    pub fn relocate(&mut self, from: &Utf8Path, to: &Utf8Path) {
+        let sources = self.macros.iter_mut().map(|m| &mut m.source);
+        let units = self.skipped.iter_mut().chain(&mut self.skipped_build_scripts).map(|u| &mut u.source);
+        for source in sources.chain(units) {
+            if let Ok(below) = source.strip_prefix(from) {
+                *source = to.join(below);
+            }
+        }
+        self.skipped.sort_unstable();
+        self.skipped_build_scripts.sort_unstable();
+    }
+
     /// Is this command line's unit one that only macros need?
     #[must_use]
     pub fn skips(&self, args: &RustcArgs, cwd: &Utf8Path) -> bool {

@@ -1,0 +1,418 @@
+//! A cargo subcommand, sealed: plan, guests, then cargo itself with belljar as its wrapper.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+
+use belljar_guest::toolchain::{self, Toolchain, ToolchainError};
+use belljar_guest::{GuestError, GuestRecord, GuestRequest, Origin};
+use belljar_plan::{CargoCall, MacroUnit, PackageSource, Plan, PlanError, RustcArgs, Workspace};
+use belljar_store::{Store, StoreError};
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::report::{self, StatusLines};
+use crate::session::{self, Session, SessionError};
+
+/// Why a command could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Toolchain(#[from] ToolchainError),
+    #[error(transparent)]
+    Guest(#[from] GuestError),
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error(transparent)]
+    Init(#[from] crate::init::InitError),
+    #[error(transparent)]
+    Install(#[from] crate::install::InstallError),
+    #[error(
+        "the path of the current directory can't be used: {source}\nnext: belljar needs paths that are UTF-8"
+    )]
+    Cwd { source: std::io::Error },
+    #[error("{macro_package}: no Cargo.toml stands above its crate root {source_path}")]
+    NoManifest { macro_package: String, source_path: Utf8PathBuf },
+    #[error(
+        "{macro_package}: no Cargo.lock was found above {from}, so the versions it must be built with aren't known\nnext: run the build as `cargo belljar …`, or write belljar into the workspace with `cargo belljar init`"
+    )]
+    NoLockfile { macro_package: String, from: Utf8PathBuf },
+}
+
+impl CommandError {
+    /// cargo's exit code, when cargo has failed and has said why.
+    pub(crate) fn cargo_code(&self) -> Option<i32> {
+        match self {
+            CommandError::Plan(error) => error.cargo_code(),
+            _ => None,
+        }
+    }
+}
+
+/// Runs `cargo <subcommand> <args>` sealed. Returns only when that could not be done: in the end cargo takes this
+/// process's place, so that its output, signals and exit code are its own.
+pub(crate) fn run(subcommand: &str, args: Vec<OsString>) -> Result<ExitCode, CommandError> {
+    let call = call(subcommand, args.clone())?;
+    if !asks_for_help(&args)
+        && let Some(planned) = planned(&call)
+    {
+        let workspace = planned.workspace()?;
+        let env = prepare(&planned, &workspace, &workspace.root.join("Cargo.lock"), None)?;
+        return Err(hand_over(&call, env).into());
+    }
+    Err(hand_over(&call, wrapper_env(None)?).into())
+}
+
+/// The call as the user typed it.
+pub(crate) fn call(subcommand: &str, args: Vec<OsString>) -> Result<CargoCall, CommandError> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    Ok(CargoCall {
+        cargo: cargo.into(),
+        cwd: cwd()?,
+        global: Vec::new(),
+        subcommand: subcommand.to_owned(),
+        args,
+        env: Vec::new(),
+    })
+}
+
+pub(crate) fn cwd() -> Result<Utf8PathBuf, CommandError> {
+    let dir = std::env::current_dir().map_err(|source| CommandError::Cwd { source })?;
+    Utf8PathBuf::from_path_buf(dir).map_err(|_| {
+        let source = std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8");
+        CommandError::Cwd { source }
+    })
+}
+
+/// Everything that happens before cargo: the plan, the guests and the session. Returns the environment of the build.
+/// Where the build was planned on a copy, `moved` is the copy and the original.
+pub(crate) fn prepare(
+    planned: &CargoCall,
+    workspace: &Workspace,
+    lockfile: &Utf8Path,
+    moved: Option<(&Utf8Path, &Utf8Path)>,
+) -> Result<Vec<(OsString, OsString)>, CommandError> {
+    let mut planned = planned.clone();
+    let target_dir = workspace.target_dir.join("belljar");
+    let own_target_dir = !has_flag(&planned.args, "--target-dir");
+    if own_target_dir {
+        planned.env.push(("CARGO_TARGET_DIR".into(), target_dir.clone().into()));
+    }
+    let mut plan = Plan::of(&planned)?;
+    if let Some((from, to)) = moved {
+        plan.relocate(from, to);
+    }
+    let records = guests(&planned, &plan, lockfile, workspace)?;
+    let session = Session::new(plan, records, workspace.root.clone());
+    let mut env = wrapper_env(Some(&session.write(&target_dir.join("sessions"))?))?;
+    env.extend(planned.env);
+    Ok(env)
+}
+
+/// Makes sure of a module for every macro of the plan.
+fn guests(
+    call: &CargoCall,
+    plan: &Plan,
+    lockfile: &Utf8Path,
+    workspace: &Workspace,
+) -> Result<Vec<GuestRecord>, CommandError> {
+    if plan.macros.is_empty() {
+        return Ok(Vec::new());
+    }
+    let store = Store::open_default()?;
+    let toolchain = toolchain::find(&store, &rustc())?;
+    let offline = offline(&call.args);
+    let requests = plan
+        .macros
+        .iter()
+        .map(|m| request(m, lockfile, &workspace.root, &call.cwd, offline))
+        .collect::<Result<Vec<_>, _>>()?;
+    let progress = StatusLines::new(quiet(&call.args));
+    Ok(belljar_guest::ensure(&store, &toolchain, &requests, &progress)?)
+}
+
+fn request(
+    unit: &MacroUnit,
+    lockfile: &Utf8Path,
+    workspace_root: &Utf8Path,
+    cwd: &Utf8Path,
+    offline: bool,
+) -> Result<GuestRequest, CommandError> {
+    let manifest_path = unit.manifest_path().ok_or_else(|| CommandError::NoManifest {
+        macro_package: unit.name.clone(),
+        source_path: unit.source.clone(),
+    })?;
+    Ok(GuestRequest {
+        name: unit.name.clone(),
+        version: unit.version.clone(),
+        origin: match unit.origin {
+            PackageSource::Registry => Origin::Registry,
+            PackageSource::Git => Origin::Git,
+            PackageSource::Path => Origin::Path,
+        },
+        manifest_path,
+        features: unit.features.clone(),
+        debug_assertions: unit.debug_assertions,
+        lockfile: lockfile.to_owned(),
+        workspace_root: workspace_root.to_owned(),
+        cwd: cwd.to_owned(),
+        offline,
+    })
+}
+
+/// The guest for a macro unit that no session knows, from what cargo tells its wrapper.
+pub(crate) fn guest_on_demand(
+    store: &Store,
+    toolchain: &Toolchain,
+    unit: &RustcArgs,
+    cwd: &Utf8Path,
+    session: Option<&Session>,
+) -> Result<GuestRecord, CommandError> {
+    let var = |name: &str| std::env::var(name).unwrap_or_default();
+    let name = var("CARGO_PKG_NAME");
+    let nested = belljar_guest::nested::Nested::of_environment();
+    let workspace_root = session
+        .map(|s| s.workspace_root.clone())
+        .or_else(|| nested.as_ref().map(|n| n.workspace_root.clone()))
+        .or_else(|| std::env::var(session::WORKSPACE).ok().map(Utf8PathBuf::from));
+    // Without a word on the workspace: the target directory usually stands in it.
+    let from = workspace_root.clone().or_else(|| unit.out_dir.clone()).unwrap_or_else(|| cwd.to_owned());
+    let lockfile = nested.as_ref().map(|n| n.lockfile.clone()).or_else(|| {
+        cwd.join(&from).ancestors().map(|dir| dir.join("Cargo.lock")).find(|path| path.is_file())
+    });
+    let lockfile = lockfile
+        .ok_or_else(|| CommandError::NoLockfile { macro_package: name.clone(), from: from.clone() })?;
+    let root = workspace_root.or_else(|| lockfile.parent().map(Utf8Path::to_owned)).unwrap_or(from);
+    let version = var("CARGO_PKG_VERSION");
+    let source = unit.source_in(cwd);
+    let manifest_path = Utf8PathBuf::from(var("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    if !manifest_path.is_file() {
+        return Err(CommandError::NoManifest { macro_package: name, source_path: source });
+    }
+    let request = GuestRequest {
+        origin: belljar_guest::origin_of(&lockfile, &name, &version),
+        manifest_path,
+        features: unit.features.clone(),
+        debug_assertions: unit.debug_assertions,
+        lockfile,
+        cwd: root.clone(),
+        workspace_root: root,
+        // Whatever is needed, cargo has fetched for the build that is going on.
+        offline: true,
+        name: name.clone(),
+        version,
+    };
+    let mut records = belljar_guest::ensure(store, toolchain, &[request], &StatusLines::new(false))?;
+    records.pop().ok_or(CommandError::NoManifest { macro_package: name, source_path: source })
+}
+
+/// The call whose unit graph is that of `call`: for most subcommands the call itself. `None` where cargo can't tell
+/// beforehand; guests are then built on demand.
+fn planned(call: &CargoCall) -> Option<CargoCall> {
+    let mut planned = call.clone();
+    let before_dashes = call.args.iter().take_while(|a| *a != "--").cloned();
+    planned.args = before_dashes.collect();
+    match call.subcommand.as_str() {
+        "build" | "check" | "test" | "run" | "bench" | "rustc" | "doc" => {}
+        // What clippy and fix compile is what check compiles.
+        "clippy" | "fix" => {
+            planned.subcommand = "check".to_owned();
+            const OWN: [&str; 8] = [
+                "--fix",
+                "--no-deps",
+                "--allow-dirty",
+                "--allow-staged",
+                "--allow-no-vcs",
+                "--broken-code",
+                "--edition",
+                "--edition-idioms",
+            ];
+            planned.args.retain(|arg| !OWN.iter().any(|own| arg == own));
+        }
+        "nextest" => {
+            planned.subcommand = "test".to_owned();
+            planned.args = nextest_build_args(&planned.args)?;
+        }
+        _ => return None,
+    }
+    Some(planned)
+}
+
+/// Those of nextest's arguments that choose what is built, as `cargo test` calls them. `None` for its subcommands that
+/// build nothing.
+fn nextest_build_args(args: &[OsString]) -> Option<Vec<OsString>> {
+    const FLAGS: [&str; 16] = [
+        "--workspace",
+        "--all",
+        "--all-features",
+        "--no-default-features",
+        "--release",
+        "-r",
+        "--lib",
+        "--bins",
+        "--tests",
+        "--examples",
+        "--benches",
+        "--all-targets",
+        "--offline",
+        "--locked",
+        "--frozen",
+        "--ignore-rust-version",
+    ];
+    const WITH_VALUE: [&str; 15] = [
+        "-p",
+        "--package",
+        "--exclude",
+        "-F",
+        "--features",
+        "--target",
+        "--manifest-path",
+        "--target-dir",
+        "--bin",
+        "--test",
+        "--example",
+        "--bench",
+        "--config",
+        "-Z",
+        "--cargo-profile",
+    ];
+    let mut args = args.iter();
+    let subcommand = args.find(|a| !a.as_encoded_bytes().starts_with(b"-"))?;
+    if !["run", "r", "list", "archive"].iter().any(|s| subcommand == s) {
+        return None;
+    }
+    let mut build = Vec::new();
+    while let Some(arg) = args.next() {
+        let text = arg.to_string_lossy();
+        let name = text.split('=').next().unwrap_or_default();
+        let renamed = |text: &str| OsString::from(text.replacen("--cargo-profile", "--profile", 1));
+        if FLAGS.contains(&&*text) {
+            build.push(arg.clone());
+        } else if WITH_VALUE.contains(&&*text) {
+            build.push(renamed(&text));
+            build.extend(args.next().cloned());
+        } else if text.starts_with("--") && WITH_VALUE.contains(&name) {
+            build.push(renamed(&text));
+        }
+    }
+    Some(build)
+}
+
+/// What makes a cargo call a sealed one.
+pub(crate) fn wrapper_env(session: Option<&Utf8Path>) -> Result<Vec<(OsString, OsString)>, CommandError> {
+    let mut env: Vec<(OsString, OsString)> =
+        vec![("RUSTC_WRAPPER".into(), belljar_guest::current_exe()?.into())];
+    if let Some(session) = session {
+        env.push((session::VARIABLE.into(), session.into()));
+    }
+    Ok(env)
+}
+
+/// Replaces this process with cargo. Returns only when that fails.
+pub(crate) fn hand_over(call: &CargoCall, env: Vec<(OsString, OsString)>) -> PlanError {
+    let mut command = Command::new(&call.cargo);
+    command.args(&call.global).arg(&call.subcommand).args(&call.args).envs(env);
+    PlanError::Start { cargo: call.cargo.clone(), source: command.exec() }
+}
+
+/// The compiler that will be used, as cargo chooses it without a config file.
+pub(crate) fn rustc() -> Utf8PathBuf {
+    std::env::var("RUSTC").map_or_else(|_| "rustc".into(), Utf8PathBuf::from)
+}
+
+fn asks_for_help(args: &[OsString]) -> bool {
+    args.iter()
+        .take_while(|a| *a != "--")
+        .any(|a| a == "--help" || a == "-h" || a == "--version" || a == "-V")
+}
+
+fn has_flag(args: &[OsString], flag: &str) -> bool {
+    args.iter().any(|a| {
+        a.to_string_lossy().strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    })
+}
+
+pub(crate) fn offline(args: &[OsString]) -> bool {
+    has_flag(args, "--offline") || has_flag(args, "--frozen")
+}
+
+fn quiet(args: &[OsString]) -> bool {
+    let by_variable = std::env::var_os("CARGO_TERM_QUIET").is_some_and(|v| v == OsStr::new("true"));
+    by_variable || args.iter().take_while(|a| *a != "--").any(|a| a == "-q" || a == "--quiet")
+}
+
+/// `cargo belljar setup`
+pub(crate) fn setup(unwinding: bool, offline: bool, quiet: bool) -> Result<ExitCode, CommandError> {
+    let store = Store::open_default()?;
+    let progress = StatusLines::new(quiet);
+    let options = toolchain::SetupOptions { rustc: rustc(), offline, unwinding };
+    let toolchain = toolchain::setup(&store, &options, &progress)?;
+    belljar_guest::inside::host(&store, &toolchain)?;
+    if !quiet {
+        report::status("Ready", format_args!("macros are sealed with {}", toolchain.summary()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `cargo belljar doctor`
+pub(crate) fn doctor() -> Result<ExitCode, CommandError> {
+    let report = toolchain::doctor(&rustc());
+    anstream::print!("{report}");
+    Ok(if report.healthy() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(words: &[&str]) -> CargoCall {
+        CargoCall {
+            cargo: "cargo".into(),
+            cwd: "/".into(),
+            global: Vec::new(),
+            subcommand: words[0].to_owned(),
+            args: words[1..].iter().map(OsString::from).collect(),
+            env: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_planned_is_what_will_be_built() {
+        for (typed, expected) in [
+            (&["test", "-p", "x", "--", "--ignored"][..], Some(&["test", "-p", "x"][..])),
+            (&["clippy", "--fix", "--allow-dirty", "--tests"], Some(&["check", "--tests"])),
+            (
+                &[
+                    "nextest",
+                    "run",
+                    "-p",
+                    "x",
+                    "--cargo-profile",
+                    "ci",
+                    "-E",
+                    "test(a)",
+                    "--features=f",
+                    "--retries",
+                    "2",
+                ],
+                Some(&["test", "-p", "x", "--profile", "ci", "--features=f"]),
+            ),
+            (&["nextest", "self", "update"], None),
+            (&["tree"], None),
+        ] {
+            let planned = planned(&call(typed));
+            let words = planned.map(|p| {
+                let args = p.args.iter().map(|a| a.to_str().unwrap().to_owned());
+                std::iter::once(p.subcommand.clone()).chain(args).collect::<Vec<_>>()
+            });
+            assert_eq!(
+                words,
+                expected.map(|e| e.iter().map(|&w| w.to_owned()).collect::<Vec<_>>()),
+                "{typed:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! How belljar speaks: to people, on standard error, in cargo's own manner.
+
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+
+/// What cargo exits with when a build fails; belljar's own failures are failed builds too.
+pub(crate) const FAILED: u8 = 101;
+
+const STATUS: Style = AnsiColor::Green.on_default().bold();
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+
+/// A status line as cargo writes them: a right-aligned verb, then what it is about.
+pub(crate) fn status(verb: &str, what: impl std::fmt::Display) {
+    anstream::eprintln!("{STATUS}{verb:>12}{STATUS:#} {what}");
+}
+
+/// Writes an error with its causes, and returns the exit code of a failed build.
+pub(crate) fn error(error: &dyn std::error::Error) -> ExitCode {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let line = inner.to_string();
+        // Messages of thiserror often quote their source already.
+        if !text.contains(&line) {
+            text.push_str("\n  caused by: ");
+            text.push_str(&line);
+        }
+        cause = inner.source();
+    }
+    anstream::eprintln!("{ERROR}error{ERROR:#}: {text}");
+    ExitCode::from(FAILED)
+}
+
+/// Progress of guest builds, as status lines.
+pub(crate) struct StatusLines {
+    quiet: bool,
+}
+
+impl StatusLines {
+    pub(crate) fn new(quiet: bool) -> Self {
+        Self { quiet }
+    }
+}
+
+impl belljar_guest::Progress for StatusLines {
+    fn step(&self, verb: &str, what: &str) {
+        if !self.quiet {
+            status(verb, what);
+        }
+    }
+}

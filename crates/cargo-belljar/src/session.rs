@@ -1,0 +1,89 @@
+//! What the command hands to the wrappers of one cargo run: a file, named by [`VARIABLE`].
+//!
+//! A wrapper that finds no session (belljar set as the wrapper in a config file, an editor, an unknown subcommand)
+//! works without one: it builds the guest it needs when it needs it.
+
+use std::time::Duration;
+
+use belljar_guest::GuestRecord;
+use belljar_plan::{Plan, RustcArgs};
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+
+/// Environment variable with the path of the session file.
+pub(crate) const VARIABLE: &str = "BELLJAR_SESSION";
+
+/// Environment variable with the user's workspace root, for wrappers without a session; `cargo belljar init` writes it
+/// into cargo's config.
+pub(crate) const WORKSPACE: &str = "BELLJAR_WORKSPACE";
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Session {
+    /// [`belljar_guest::version_line`] of the belljar that wrote it.
+    belljar: String,
+    plan: Plan,
+    /// One per macro of the plan, in its order.
+    records: Vec<GuestRecord>,
+    pub(crate) workspace_root: Utf8PathBuf,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the session file {path} can't be {what}: {source}\nnext: check that the target directory can be written"
+)]
+pub(crate) struct SessionError {
+    path: Utf8PathBuf,
+    what: &'static str,
+    source: std::io::Error,
+}
+
+impl Session {
+    pub(crate) fn new(plan: Plan, records: Vec<GuestRecord>, workspace_root: Utf8PathBuf) -> Self {
+        Self { belljar: belljar_guest::version_line(), plan, records, workspace_root }
+    }
+
+    /// Writes the session below `dir` under a name made of its content, whole or not at all, and clears away those that
+    /// no build can be using any more.
+    pub(crate) fn write(&self, dir: &Utf8Path) -> Result<Utf8PathBuf, SessionError> {
+        let error = |what| {
+            let path = dir.to_owned();
+            move |source| SessionError { path, what, source }
+        };
+        let json = serde_json::to_vec(self).map_err(std::io::Error::from).map_err(error("written"))?;
+        std::fs::create_dir_all(dir).map_err(error("made"))?;
+        let path = dir.join(format!("{}.json", blake3::hash(&json).to_hex()));
+        let mut file = tempfile::NamedTempFile::new_in(dir).map_err(error("written"))?;
+        std::io::Write::write_all(&mut file, &json).map_err(error("written"))?;
+        file.persist(&path).map_err(|e| e.error).map_err(error("written"))?;
+        remove_old(dir);
+        Ok(path)
+    }
+
+    /// Reads the session of this process's environment. `None` when there is none, or when it can't be used: it only
+    /// saves work, so a wrapper can always go on without.
+    pub(crate) fn of_environment() -> Option<Self> {
+        let path = std::env::var_os(VARIABLE)?;
+        let session: Self = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+        let whole = session.records.len() == session.plan.macros.len();
+        (whole && session.belljar == belljar_guest::version_line()).then_some(session)
+    }
+
+    pub(crate) fn skips(&self, args: &RustcArgs, cwd: &Utf8Path) -> bool {
+        self.plan.skips(args, cwd)
+    }
+
+    pub(crate) fn record(&self, args: &RustcArgs, cwd: &Utf8Path) -> Option<&GuestRecord> {
+        self.plan.find_macro(args, cwd).map(|i| &self.records[i])
+    }
+}
+
+/// Removes sessions older than a week. What can't be removed stays: it is a few kilobytes.
+fn remove_old(dir: &Utf8Path) {
+    const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
+        if age.is_some_and(|age| age > WEEK) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}

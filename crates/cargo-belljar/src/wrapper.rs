@@ -1,0 +1,204 @@
+//! The wrapper: what cargo calls in place of rustc.
+//!
+//! ```text
+//! a unit that is a proc macro    → its shim
+//! a unit only macros needed      → an empty artifact
+//! any other unit                 → rustc as it is, with an expander at hand
+//! a question (`-vV`, `--print`)  → rustc as it is
+//! ```
+
+mod empty;
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Command, ExitCode, ExitStatus};
+
+use belljar_expander::Expander;
+use belljar_guest::{GuestRecord, shim};
+use belljar_plan::{CrateKind, RustcArgs};
+use belljar_store::Store;
+use belljar_wire::message;
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::report;
+use crate::session::Session;
+
+/// First argument of an expander that a shim starts.
+pub(crate) const EXPANDER: &str = "__expander";
+
+#[derive(Debug, thiserror::Error)]
+enum WrapperError {
+    #[error("the compiler {compiler} could not be started: {source}")]
+    Start { compiler: String, source: std::io::Error },
+    #[error("a socket for the macros of this crate could not be made: {source}")]
+    Socket { source: std::io::Error },
+    #[error("the current directory can't be used: {source}\nnext: belljar needs paths that are UTF-8")]
+    Cwd { source: std::io::Error },
+    #[error(
+        "an empty artifact could not be written to {path}: {source}\nnext: check the target directory's disk and rights"
+    )]
+    Empty { path: Utf8PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Command(#[from] crate::build::CommandError),
+    #[error(transparent)]
+    Store(#[from] belljar_store::StoreError),
+    #[error(transparent)]
+    Guest(#[from] belljar_guest::GuestError),
+    #[error(transparent)]
+    Toolchain(#[from] belljar_guest::toolchain::ToolchainError),
+    #[error(transparent)]
+    Shim(#[from] shim::ShimError),
+}
+
+/// Runs as cargo's wrapper: `args` is the compiler (with an inner wrapper before it, as clippy does) and its arguments.
+pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
+    match try_run(&args) {
+        Ok(code) => code,
+        Err(error) => report::error(&error),
+    }
+}
+
+fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
+    // `clippy-driver /path/rustc --crate-name …`: the compiler's own arguments begin behind everything that is no flag.
+    let compilers = args.iter().take_while(|a| !a.as_encoded_bytes().starts_with(b"-")).count().max(1);
+    let (compilers, rustc_args) = args.split_at(compilers.min(args.len()));
+    if std::env::var_os(belljar_guest::nested::VARIABLE).is_some()
+        && belljar_guest::nested::is_guest_unit(rustc_args)
+    {
+        return Ok(belljar_guest::nested::rustc(compilers, rustc_args)?);
+    }
+    let Some(unit) = RustcArgs::read(rustc_args) else {
+        return question(compilers, rustc_args);
+    };
+    let cwd = std::env::current_dir().and_then(|dir| {
+        Utf8PathBuf::from_path_buf(dir)
+            .map_err(|_| std::io::Error::new(std::io::ErrorKind::InvalidData, "its path is not UTF-8"))
+    });
+    let cwd = cwd.map_err(|source| WrapperError::Cwd { source })?;
+    let session = Session::of_environment();
+    if unit.kind == CrateKind::ProcMacro {
+        return compile_shim(compilers, rustc_args, &unit, &cwd, session.as_ref());
+    }
+    if session.as_ref().is_some_and(|session| session.skips(&unit, &cwd)) {
+        empty::write(&unit).map_err(|(path, source)| WrapperError::Empty { path, source })?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    with_expander(compilers, rustc_args, &unit)
+}
+
+/// A call that compiles nothing. The answer to `-vV` gets a line of ours, so that cargo rebuilds when belljar changes.
+fn question(compilers: &[OsString], args: &[OsString]) -> Result<ExitCode, WrapperError> {
+    let mut command = command(compilers, args);
+    let is_version = args.iter().any(|a| a == "-vV");
+    if !is_version {
+        let source = command.exec();
+        return Err(WrapperError::Start { compiler: name(compilers), source });
+    }
+    let status =
+        command.status().map_err(|source| WrapperError::Start { compiler: name(compilers), source })?;
+    if status.success() {
+        println!("belljar: {}", belljar_guest::version_line());
+    }
+    Ok(exit_like(status))
+}
+
+/// Puts the shim where cargo expects the macro crate.
+fn compile_shim(
+    compilers: &[OsString],
+    args: &[OsString],
+    unit: &RustcArgs,
+    cwd: &Utf8Path,
+    session: Option<&Session>,
+) -> Result<ExitCode, WrapperError> {
+    let store = Store::open_default()?;
+    // Shims are compiled by rustc itself, also under clippy: there is nothing of the user's in them.
+    let rustc = compilers.last().map(Path::new).and_then(Utf8Path::from_path).unwrap_or("rustc".into());
+    let toolchain = belljar_guest::toolchain::find(&store, rustc)?;
+    let record: GuestRecord = match session.and_then(|session| session.record(unit, cwd)) {
+        Some(record) => record.clone(),
+        None => crate::build::guest_on_demand(&store, &toolchain, unit, cwd, session)?,
+    };
+    let host = belljar_guest::inside::host(&store, &toolchain)?;
+    let exe = belljar_guest::current_exe()?;
+    let request =
+        shim::ShimRequest { rustc, cargo_args: args, record: &record, inside: &host, belljar_exe: &exe };
+    shim::compile(&request)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the compiler as a child and serves its shims until it ends.
+fn with_expander(
+    compilers: &[OsString],
+    args: &[OsString],
+    unit: &RustcArgs,
+) -> Result<ExitCode, WrapperError> {
+    let socket = |source| WrapperError::Socket { source };
+    let (ours, theirs) = UnixStream::pair().map_err(socket)?;
+    // The one descriptor that is meant to be inherited. Nothing else runs in this process yet.
+    rustix::io::fcntl_setfd(&theirs, rustix::io::FdFlags::empty()).map_err(|e| socket(e.into()))?;
+    let mut command = command(compilers, args);
+    command.env(message::SOCKET_VAR, theirs.as_raw_fd().to_string());
+    let mut child =
+        command.spawn().map_err(|source| WrapperError::Start { compiler: name(compilers), source })?;
+    drop(theirs);
+    let crate_name = unit.crate_name.clone().unwrap_or_default();
+    // Ends with the process: when rustc has ended, nobody is left to answer.
+    let _server = std::thread::Builder::new()
+        .name("expander".to_owned())
+        .spawn(move || serve(ours, &crate_name))
+        .map_err(socket)?;
+    let status = child.wait().map_err(|source| WrapperError::Start { compiler: name(compilers), source })?;
+    Ok(exit_like(status))
+}
+
+/// Answers the shims at the other end of `stream` until they are gone. Errors of single expansions are answers; what is
+/// left is a broken connection, which the shim reports with the macro's name.
+fn serve(stream: UnixStream, crate_name: &str) {
+    match Store::open_default() {
+        Ok(store) => {
+            let config = belljar_expander::Config::of_environment(store, crate_name);
+            if let Err(error) = Expander::new(config).serve(stream) {
+                report::error(&error);
+            }
+        }
+        Err(error) => {
+            if let Err(error) = belljar_expander::refuse_all(stream, &format!("belljar: {error}")) {
+                report::error(&error);
+            }
+        }
+    }
+}
+
+/// The role of a process that a shim started because it had inherited no socket: rustdoc, rust-analyzer, a compiler
+/// cache in between. The socket is standard input.
+pub(crate) fn expander() -> ExitCode {
+    let fd = match std::io::stdin().as_fd().try_clone_to_owned() {
+        Ok(fd) => fd,
+        Err(source) => return report::error(&WrapperError::Socket { source }),
+    };
+    let crate_name = std::env::var("CARGO_CRATE_NAME").unwrap_or_default();
+    serve(UnixStream::from(fd), &crate_name);
+    ExitCode::SUCCESS
+}
+
+fn command(compilers: &[OsString], args: &[OsString]) -> Command {
+    let mut command = Command::new(compilers.first().map_or_else(|| "rustc".into(), Clone::clone));
+    command.args(compilers.iter().skip(1)).args(args);
+    command
+}
+
+fn name(compilers: &[OsString]) -> String {
+    compilers.first().map_or_else(|| "rustc".to_owned(), |c| c.to_string_lossy().into_owned())
+}
+
+/// Ends as the child ended: with its code, or by its signal, so that cargo reports what it would have reported.
+fn exit_like(status: ExitStatus) -> ExitCode {
+    if let Some(signal) = status.signal().and_then(rustix::process::Signal::from_named_raw) {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
+    }
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    ExitCode::from(code.unwrap_or(report::FAILED))
+}
