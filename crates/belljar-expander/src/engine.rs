@@ -213,7 +213,7 @@ fn link(linker: &Linker<Call>, module: &Module) -> Result<InstancePre<Call>, Mod
     let mut unknown = Vec::new();
     for import in module.imports() {
         let (from, name) = (import.module(), import.name());
-        let known = [IMPORT_MODULE, wasi::MODULE].contains(&from);
+        let known = [IMPORT_MODULE, wasi::MODULE].contains(&from) || (from, name) == wasi::THREAD;
         match import.ty() {
             // Crates such as wasm-bindgen link functions of their own host into a macro, and never call them there.
             ExternType::Func(ty) if !known => {
@@ -244,6 +244,7 @@ fn link(linker: &Linker<Call>, module: &Module) -> Result<InstancePre<Call>, Mod
 fn provided(from: &str, name: &str) -> bool {
     match from {
         IMPORT_MODULE => guest::IMPORTS.contains(&name),
+        _ if (from, name) == wasi::THREAD => true,
         _ => wasi::FUNCTIONS.contains(&name),
     }
 }

@@ -413,8 +413,14 @@ fn ended(error: wasmtime::Error, call: &mut Call) -> Result<Outcome, Stopped> {
 
 fn frames(error: &wasmtime::Error) -> Frames {
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Frames::default() };
-    let names = backtrace.frames().iter().filter_map(|frame| frame.func_name());
-    Frames(
-        names.take(SHOWN_FRAMES).map(|name| name_from(name.as_bytes()).escape_debug().to_string()).collect(),
-    )
+    let names = backtrace.frames().iter().filter_map(|frame| frame.func_name()).map(|name| {
+        let name = format!("{:#}", rustc_demangle::demangle(name));
+        name_from(name.as_bytes()).escape_debug().to_string()
+    });
+    // How std ends a program is of no interest.
+    let std = |name: &String| {
+        let name = name.trim_start_matches('<');
+        name == "abort" || ["std::", "core::", "alloc::", "__rustc"].iter().any(|of| name.starts_with(of))
+    };
+    Frames(names.skip_while(std).take(SHOWN_FRAMES).collect())
 }

@@ -30,6 +30,8 @@ pub enum Request {
     Path { access: Access, path: String },
     /// Something with a socket.
     Socket,
+    /// Starting a thread.
+    Thread,
     /// Sending a signal to itself.
     Signal,
 }
@@ -74,6 +76,7 @@ impl fmt::Display for Request {
                 write!(f, "{doing} `{}`", path.escape_debug())
             }
             Request::Socket => f.write_str("use a socket"),
+            Request::Thread => f.write_str("start a thread"),
             Request::Signal => f.write_str("send a signal"),
         }
     }
@@ -135,9 +138,11 @@ impl Policy {
         match request {
             Request::Variable(name) if describes_crate(name) => Decision::Granted(Reason::DescribesCrate),
             Request::Variable(name) if asked_by_std(name) => Decision::Withheld(Reason::AskedByStd),
-            Request::Variable(_) | Request::Path { .. } | Request::Socket | Request::Signal => {
-                Decision::Refused(Reason::NotGranted)
-            }
+            Request::Variable(_)
+            | Request::Path { .. }
+            | Request::Socket
+            | Request::Thread
+            | Request::Signal => Decision::Refused(Reason::NotGranted),
         }
     }
 

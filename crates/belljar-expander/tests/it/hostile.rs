@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use belljar_expander::Limits;
 use belljar_wire::bytes::Writer;
 use belljar_wire::tokens::{Delimiter, OutputWriter, WireSpan};
 
@@ -101,8 +102,32 @@ fn an_exit_an_abort_and_a_crash_are_told_apart() {
         &guest("(i64.div_u (i64.const 1) (i64.const 0))"),
         "it crashed: wasm trap: integer divide by zero",
     );
+    let named = guest("(call $f) (call $same)").replace("(func $m", "(func $f unreachable) (func $m");
+    let text = fails(&mut shim, &named.replace("$f", "$_RNvCs7YWck2yZRCs_7a_macro6expand"), "it aborted");
+    assert!(text.contains("in a_macro::expand\n"), "{text}");
     let thrown = guest_with("(tag $t)", "(throw $t)");
     fails(&mut shim, &thrown, "it threw something that nothing caught");
+}
+
+#[test]
+fn a_stack_as_large_as_it_is_by_default_overflows_as_cleanly() {
+    let mut shim = Shim::with(|config| config.limits = Ok(Limits::default()));
+    fails(&mut shim, &guest("(call $m (local.get $p) (local.get $n))"), "larger than 16 MiB");
+}
+
+#[test]
+fn a_guest_built_to_unwind_catches_what_it_throws() {
+    let mut shim = Shim::new();
+    let wat = guest_with(
+        "(tag $panic (param i32))",
+        "(block $caught (result i32 exnref)
+            (try_table (catch_ref $panic $caught) (throw $panic (i32.const 7)))
+            unreachable)
+         drop
+         (if (i32.ne (i32.const 7)) (then unreachable))
+         (call $same)",
+    );
+    assert!(matches!(shim.expand(&wat, &input()).answer, Answer::Done(_)));
 }
 
 #[test]
@@ -206,7 +231,8 @@ fn what_was_refused_is_told_when_the_expansion_fails() {
     let fields = r#"
         (import "wasi_snapshot_preview1" "path_open" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
         (data (i32.const 64) "etc/passwd") (data (i32.const 96) "AWS_SECRET_KEY") (data (i32.const 128) "no")
-        (data (i32.const 160) "RUST_BACKTRACE")"#;
+        (data (i32.const 160) "RUST_BACKTRACE")
+        (import "env" "pthread_create" (func $thread (param i32 i32 i32 i32) (result i32)))"#;
     let tries = "
         (loop $on
             (if (i32.ne (call $open (i32.const 3) (i32.const 0) (i32.const 64) (i32.const 10) (i32.const 0) (i64.const 2)
@@ -214,22 +240,22 @@ fn what_was_refused_is_told_when_the_expansion_fails() {
             (local.set $i (i32.add (local.get $i) (i32.const 1)))
             (br_if $on (i32.lt_u (local.get $i) (i32.const 3))))
         (if (i32.ne (call $getenv (i32.const 96) (i32.const 14)) (i32.const -1)) (then unreachable))
+        (if (i32.ne (call $thread (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)) (i32.const 58)) (then unreachable))
         (if (i32.ne (call $getenv (i32.const 160) (i32.const 14)) (i32.const -1)) (then unreachable))";
-    let refused = [
-        "belljar refused: read file `/etc/passwd` (3 times)",
-        "belljar refused: environment variable `AWS_SECRET_KEY`",
-    ];
+    let refused = "belljar refused: read file `/etc/passwd` (3 times)\n  \
+                   belljar refused: environment variable `AWS_SECRET_KEY`\n  \
+                   belljar refused: start a thread";
 
     let text = fails(
         &mut shim,
         &guest_with(fields, &format!("{tries} (call $proc_exit (i32.const 1)) (call $same)")),
         "exit(1)",
     );
-    assert!(text.ends_with(&format!("\n  {}\n  {}", refused[0], refused[1])), "{text}");
+    assert!(text.ends_with(&format!("\n  {refused}")), "{text}");
 
     let panic =
         guest_with(fields, &format!("{tries} (call $panicked (i32.const 128) (i32.const 2)) unreachable"));
-    let message = format!("no\n\n{}\n{}", refused[0], refused[1]);
+    let message = format!("no\n\n{}", refused.replace("\n  ", "\n"));
     assert_eq!(shim.expand(&panic, &input()).answer, Answer::Panicked(message));
 
     // An expansion that does not fail says nothing.
