@@ -1,6 +1,6 @@
 //! Builds all guests of a project and prints their modules: `seal <project> [cargo arguments]`.
 //!
-//! `BELLJAR_HOME` says which store. It is also its own compiler wrapper, without the sealing of macros that macros use;
+//! `BELLJAR_HOME` says which store, `SEAL_ABORTING` and `SEAL_UNWINDING` where sysroots are. It is also its own compiler wrapper, without the sealing of macros that macros use;
 //! the tests of guest builds run it.
 
 use std::ffi::OsString;
@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
+use belljar_guest::toolchain::{Sysroot, Toolchain};
 use belljar_guest::{GuestRequest, Origin, Progress, nested, toolchain};
 use belljar_store::Store;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -51,11 +52,7 @@ fn seal(args: &[OsString]) -> Result<(), Box<dyn std::error::Error>> {
     let project = args.first().and_then(|a| a.to_str()).ok_or("which project?")?;
     let project = Utf8Path::new(project).canonicalize_utf8()?;
     let store = Store::open_default()?;
-    let options = toolchain::SetupOptions { rustc: "rustc".into(), offline: false, unwinding: false };
-    let toolchain = match toolchain::find(&store, "rustc".into()) {
-        Ok(toolchain) => toolchain,
-        Err(_) => toolchain::setup(&store, &options, &Lines(Instant::now()))?,
-    };
+    let toolchain = toolchain(&store)?;
     let mut cargo = Command::new(&toolchain.cargo);
     cargo.current_dir(&project).args(["check", "--unit-graph", "-Zunstable-options"]).args(&args[1..]);
     let output = cargo.env("RUSTC_BOOTSTRAP", "1").output()?;
@@ -82,6 +79,37 @@ fn seal(args: &[OsString]) -> Result<(), Box<dyn std::error::Error>> {
     }
     eprintln!("{:7.2}s", start.elapsed().as_secs_f32());
     Ok(())
+}
+
+/// The toolchain as belljar finds it, or with the sysroots that are given.
+fn toolchain(store: &Store) -> Result<Toolchain, Box<dyn std::error::Error>> {
+    let given = |name: &str, unwinds| {
+        let path = std::env::var(name).ok()?.into();
+        Some(Sysroot { path: Some(path), unwinds, id: name.to_owned() })
+    };
+    let unwinding = given("SEAL_UNWINDING", true);
+    let Some(aborting) = given("SEAL_ABORTING", false) else {
+        let found = toolchain::find(store, "rustc".into())?;
+        return Ok(Toolchain { unwinding: unwinding.or(found.unwinding.clone()), ..found });
+    };
+    let ask = |arg: &[&str]| -> Result<String, Box<dyn std::error::Error>> {
+        Ok(String::from_utf8(Command::new("rustc").args(arg).output()?.stdout)?.trim().to_owned())
+    };
+    let sysroot = Utf8PathBuf::from(ask(&["--print", "sysroot"])?);
+    let version = ask(&["-vV"])?;
+    let field = |name: &str| {
+        version.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(": ")).unwrap_or_default().to_owned()
+    };
+    Ok(Toolchain {
+        rustc: sysroot.join("bin/rustc"),
+        cargo: sysroot.join("bin/cargo"),
+        release: field("release"),
+        host: field("host"),
+        version,
+        sysroot,
+        aborting,
+        unwinding,
+    })
 }
 
 fn request(unit: &serde_json::Value, project: &Utf8Path) -> Option<GuestRequest> {

@@ -606,7 +606,7 @@ fn write_root(root: &Utf8Path, group: &[(Keyed, &GuestRequest)]) -> Result<(), G
 }
 
 /// What guests are compiled with. Both decide their bytes.
-const OPT_LEVEL: &str = "1";
+const OPT_LEVEL: &str = "\"s\"";
 const CODEGEN_UNITS: u32 = 16;
 
 /// Lets cargo build these members only. A name such as `-p` takes could mean a dependency as well.
