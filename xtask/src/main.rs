@@ -3,9 +3,12 @@
 //! Each subcommand is one module with an `Args` struct (what the user may say) and a `run` function. A chore that finds
 //! something wrong says so on standard error and ends with exit code 1.
 
+mod bench;
+mod demo;
 mod fidelity;
 mod project;
 mod setup_toolchain;
+mod test;
 
 use std::process::ExitCode;
 
@@ -20,16 +23,25 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Measure what sealed macros cost and save, against native ones
+    Bench(bench::Args),
+    /// Do the main job on the sample project: set up, test and run it sealed
+    Demo(demo::Args),
     /// Compile every fidelity fixture natively and sealed, and compare what the compiler says
     Fidelity(fidelity::Args),
     /// Make what guests are compiled with, from Debian's packages alone
     SetupToolchain(setup_toolchain::Args),
+    /// Set up, then check formatting and lints and run all tests; what CI runs
+    Test(test::Args),
 }
 
 fn main() -> ExitCode {
     let outcome: Result<ExitCode, Box<dyn std::error::Error>> = match Cli::parse().chore {
+        Chore::Demo(args) => demo::run(&args).map_err(Into::into),
+        Chore::Bench(args) => bench::run(&args).map_err(Into::into),
         Chore::Fidelity(args) => fidelity::run(&args).map_err(Into::into),
         Chore::SetupToolchain(args) => setup_toolchain::run(&args).map_err(Into::into),
+        Chore::Test(args) => test::run(&args).map_err(Into::into),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error}");

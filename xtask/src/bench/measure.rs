@@ -1,0 +1,318 @@
+//! How each measure is taken.
+
+use std::ffi::OsString;
+use std::fs;
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use belljar_store::{Area, Store};
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::processes::{self, Seen};
+use super::{BenchError, Measure, subject};
+use crate::project::{self, ProjectError};
+
+/// One pair, or one value that has no native side.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sample {
+    /// In the measure's unit.
+    pub(crate) value: f64,
+    /// Seconds.
+    pub(crate) native: Option<f64>,
+    /// Seconds.
+    pub(crate) sealed: Option<f64>,
+}
+
+impl Sample {
+    fn ratio(native: Duration, sealed: Duration) -> Sample {
+        let (native, sealed) = (native.as_secs_f64(), sealed.as_secs_f64());
+        Sample { value: sealed / native, native: Some(native), sealed: Some(sealed) }
+    }
+
+    fn single(value: f64) -> Sample {
+        Sample { value, native: None, sealed: None }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Native,
+    Sealed,
+}
+
+impl Side {
+    fn name(self) -> &'static str {
+        match self {
+            Side::Native => "native",
+            Side::Sealed => "sealed",
+        }
+    }
+}
+
+/// What is measured, and where.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    belljar: Utf8PathBuf,
+    scratch: Utf8PathBuf,
+    sample: Utf8PathBuf,
+    /// A copy of `fixtures/bench`, to be written to.
+    generated: Utf8PathBuf,
+}
+
+impl Bench {
+    pub(crate) fn new(belljar: Utf8PathBuf, scratch: Utf8PathBuf) -> Result<Bench, BenchError> {
+        let belljar = belljar
+            .canonicalize_utf8()
+            .map_err(|source| BenchError::File { path: belljar.clone(), source })?;
+        let (sample, generated) = (scratch.join("projects/sample"), scratch.join("projects/generated"));
+        copy(&project::root().join("fixtures/sample"), &sample)?;
+        copy(&project::root().join("fixtures/bench"), &generated)?;
+        let bench = Bench { belljar, scratch, sample, generated };
+        for project in [&bench.sample, &bench.generated] {
+            bench.run(Side::Native, project, &["fetch"], |_| {})?;
+        }
+        Ok(bench)
+    }
+
+    /// Takes `count` samples of a measure.
+    pub(crate) fn samples(&self, measure: Measure, count: u32) -> Result<Vec<Sample>, BenchError> {
+        self.warm(measure)?;
+        (1..=count)
+            .map(|n| match measure {
+                Measure::CleanCheck => self.clean_check(),
+                Measure::FirstCheck => self.first_check(n),
+                Measure::TouchedCheck => self.touched_check(n),
+                Measure::SmallExpansion => self.small_expansion(n),
+                Measure::WrapperMemory => self.wrapper_memory(n),
+                Measure::ShimCompile => self.shim_compile(),
+            })
+            .collect()
+    }
+
+    /// Runs everything once that a measure must not count: both sides' dependencies, and modules for the store.
+    fn warm(&self, measure: Measure) -> Result<(), BenchError> {
+        match measure {
+            Measure::CleanCheck | Measure::ShimCompile => {
+                self.run(Side::Sealed, &self.sample, &["check"], |_| {})?;
+            }
+            Measure::FirstCheck => {}
+            Measure::TouchedCheck => {
+                self.touched_check(0)?;
+            }
+            Measure::SmallExpansion => {
+                self.small_expansion(0)?;
+            }
+            Measure::WrapperMemory => {
+                self.wrapper_memory(0)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn clean_check(&self) -> Result<Sample, BenchError> {
+        let clean = |side| -> Result<Duration, BenchError> {
+            remove(&self.target(side, &self.sample))?;
+            self.timed(side, &self.sample, &["check"], |_| {})
+        };
+        Ok(Sample::ratio(clean(Side::Native)?, clean(Side::Sealed)?))
+    }
+
+    /// As after `cargo belljar setup` on a machine that has never built anything sealed: a home of its own, with nothing
+    /// but the toolchain.
+    fn first_check(&self, n: u32) -> Result<Sample, BenchError> {
+        let home = self.scratch.join(format!("homes/{n}"));
+        remove(&home)?;
+        let toolchains = Store::open_default()?.dir(Area::Toolchains);
+        copy(&toolchains, &Store::open(&home)?.dir(Area::Toolchains))?;
+        let at_home = |command: &mut Command| {
+            command.env("BELLJAR_HOME", &home);
+        };
+        self.run(Side::Sealed, &self.sample, &["setup", "--offline"], at_home)?;
+
+        remove(&self.target(Side::Native, &self.sample))?;
+        let native = self.timed(Side::Native, &self.sample, &["check"], |_| {})?;
+        remove(&self.target(Side::Sealed, &self.sample))?;
+        let sealed = self.timed(Side::Sealed, &self.sample, &["check"], at_home)?;
+        remove(&home)?;
+        Ok(Sample::ratio(native, sealed))
+    }
+
+    fn touched_check(&self, n: u32) -> Result<Sample, BenchError> {
+        self.write("derives", &subject::derives(n))?;
+        let check = ["check", "--package", "derives"];
+        let native = self.timed(Side::Native, &self.generated, &check, |_| {})?;
+        let sealed = self.timed(Side::Sealed, &self.generated, &check, |_| {})?;
+        Ok(Sample::ratio(native, sealed))
+    }
+
+    /// rustc's own time for macro expansion, of a crate with many derives that have next to nothing to do: sealed less
+    /// native (where such a derive costs but the way of its tokens), for each derive.
+    fn small_expansion(&self, n: u32) -> Result<Sample, BenchError> {
+        self.write("small", &subject::small(subject::SMALL, n))?;
+        let phase = |side| -> Result<f64, BenchError> {
+            let call = ["rustc", "--package", "small", "--lib", "--profile", "dev", "--", "-Ztime-passes"];
+            let output = self.run(side, &self.generated, &call, |command| {
+                // For the crate that is measured alone: its macro sees the stable compiler.
+                command.env("RUSTC_BOOTSTRAP", "small");
+            })?;
+            // rustc prints its times to standard output.
+            let text = format!("{}{}", lossy(&output.stdout), lossy(&output.stderr));
+            expansion_seconds(&text).ok_or_else(|| BenchError::NoPhase { command: call.join(" ") })
+        };
+        let (native, sealed) = (phase(Side::Native)?, phase(Side::Sealed)?);
+        let value = (sealed - native) * 1e6 / subject::SMALL as f64;
+        Ok(Sample { value, native: Some(native), sealed: Some(sealed) })
+    }
+
+    fn wrapper_memory(&self, n: u32) -> Result<Sample, BenchError> {
+        self.write("derives", &subject::derives(n))?;
+        let seen = self.watched(&self.generated, &["check", "--package", "derives"])?;
+        seen.iter()
+            .filter(|seen| seen.option("--crate-name") == Some("derives"))
+            .map(|seen| seen.peak)
+            .max()
+            .map(|bytes| Sample::single(bytes as f64 / 1e6))
+            .ok_or(BenchError::NoProcess { what: "compiles the crate of 300 derives" })
+    }
+
+    /// The life of the wrapper process that cargo starts for a proc-macro unit, from a clean build of the sample one
+    /// unit at a time; the median of its proc macros.
+    fn shim_compile(&self) -> Result<Sample, BenchError> {
+        remove(&self.target(Side::Sealed, &self.sample))?;
+        let seen = self.watched(&self.sample, &["check", "--jobs", "1"])?;
+        let lives: Vec<f64> = seen
+            .iter()
+            .filter(|seen| seen.option("--crate-type") == Some("proc-macro"))
+            .map(|seen| seen.life.as_secs_f64() * 1e3)
+            .collect();
+        if lives.is_empty() {
+            return Err(BenchError::NoProcess { what: "compiles a shim" });
+        }
+        Ok(Sample::single(super::median(&lives)))
+    }
+
+    fn watched(&self, project: &Utf8Path, call: &[&str]) -> Result<Vec<Seen>, BenchError> {
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|threads| {
+            let watcher = threads.spawn(|| processes::watch(&self.belljar, &stop));
+            let output = self.run(Side::Sealed, project, call, |_| {});
+            stop.store(true, Ordering::Release);
+            let seen = watcher.join().unwrap_or_default();
+            output.map(|_| seen)
+        })
+    }
+
+    fn timed(
+        &self,
+        side: Side,
+        project: &Utf8Path,
+        call: &[&str],
+        change: impl FnOnce(&mut Command),
+    ) -> Result<Duration, BenchError> {
+        let start = Instant::now();
+        self.run(side, project, call, change)?;
+        Ok(start.elapsed())
+    }
+
+    /// Runs cargo on a project, plainly or through belljar.
+    fn run(
+        &self,
+        side: Side,
+        project: &Utf8Path,
+        call: &[&str],
+        change: impl FnOnce(&mut Command),
+    ) -> Result<Output, BenchError> {
+        let (program, prefix): (OsString, _) = match side {
+            Side::Native => (project::cargo(), None),
+            Side::Sealed => (self.belljar.clone().into(), Some("belljar")),
+        };
+        let mut command = project::command(&program);
+        command
+            .current_dir(project)
+            .args(prefix)
+            .args(call)
+            .env("CARGO_TARGET_DIR", self.target(side, project));
+        // Nothing to load over the network while time is taken; only `fetch` may.
+        if call != ["fetch"] {
+            command.env("CARGO_NET_OFFLINE", "true");
+        }
+        change(&mut command);
+        let name = || program.to_string_lossy().into_owned();
+        let output = command.output().map_err(|source| ProjectError::Start { program: name(), source })?;
+        if output.status.success() {
+            return Ok(output);
+        }
+        let command = format!("{} {} {}", name(), prefix.unwrap_or_default(), call.join(" "));
+        Err(BenchError::Failed { command, stderr: lossy(&output.stderr) })
+    }
+
+    fn target(&self, side: Side, project: &Utf8Path) -> Utf8PathBuf {
+        self.scratch.join("targets").join(side.name()).join(project.file_name().unwrap_or_default())
+    }
+
+    fn write(&self, package: &str, source: &str) -> Result<(), BenchError> {
+        let path = self.generated.join(package).join("src/lib.rs");
+        fs::write(&path, source).map_err(|source| BenchError::File { path, source })
+    }
+}
+
+/// Seconds of the phase in which rustc expands macros, from the lines of `-Ztime-passes`, such as
+/// `time:   0.020; rss:   60MB ->   75MB (  +15MB) macro_expand_crate`.
+fn expansion_seconds(text: &str) -> Option<f64> {
+    let line = text.lines().find(|line| line.trim_end().ends_with("macro_expand_crate"))?;
+    line.trim_start().strip_prefix("time:")?.split(';').next()?.trim().parse().ok()
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn remove(dir: &Utf8Path) -> Result<(), BenchError> {
+    match fs::remove_dir_all(dir) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(BenchError::File { path: dir.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Copies a folder as it is, links as links, without target directories.
+fn copy(from: &Utf8Path, to: &Utf8Path) -> Result<(), BenchError> {
+    let io = |path: &Utf8Path| {
+        let path = path.to_owned();
+        move |source| BenchError::File { path, source }
+    };
+    fs::create_dir_all(to).map_err(io(to))?;
+    for entry in from.read_dir_utf8().map_err(io(from))? {
+        let entry = entry.map_err(io(from))?;
+        let (path, to) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type().map_err(io(path))?;
+        if kind.is_dir() {
+            if entry.file_name() != "target" || path.join("Cargo.toml").exists() {
+                copy(path, &to)?;
+            }
+        } else if kind.is_symlink() {
+            let target = fs::read_link(path).map_err(io(path))?;
+            if to.symlink_metadata().is_err() {
+                std::os::unix::fs::symlink(target, &to).map_err(io(&to))?;
+            }
+        } else {
+            fs::copy(path, &to).map_err(io(path))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_time_of_expansion() {
+        let text = "time:   0.001; rss:   40MB ->   41MB (   +1MB)\tparse_crate\n\
+                    time:   0.137; rss:   60MB ->   75MB (  +15MB)\tmacro_expand_crate\n";
+        assert_eq!(expansion_seconds(text), Some(0.137));
+        assert_eq!(expansion_seconds("no times"), None);
+    }
+}
