@@ -29,6 +29,12 @@ pub(crate) struct Args {
     rustc: Utf8PathBuf,
 }
 
+impl Default for Args {
+    fn default() -> Self {
+        Self { rustc: "rustc".into() }
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SetupError {
     #[error(transparent)]
@@ -90,6 +96,17 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, SetupError> {
     };
     Lines.step("Ready", &format!("{}, and one that unwinds", toolchain.summary()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where the std's sources of the default compiler are, once [`run`] has succeeded.
+pub(crate) fn std_source() -> Result<Utf8PathBuf, SetupError> {
+    let store = Store::open_default()?;
+    let rustc = Args::default().rustc;
+    toolchain::std_source(&store, &rustc).ok_or_else(|| SetupError::NoPackage {
+        package: "rust-src".to_owned(),
+        offered: Vec::new(),
+        mend: "run `cargo xtask setup-toolchain`".to_owned(),
+    })
 }
 
 fn make(store: &Store, rustc: &Utf8Path) -> Result<toolchain::Toolchain, SetupError> {

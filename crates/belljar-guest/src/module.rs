@@ -49,7 +49,7 @@ pub(crate) fn finish(linked: &[u8]) -> Result<Module, BadModule> {
                     let known = match import.module {
                         WASI => true,
                         abi::IMPORT_MODULE => IMPORTS.contains(&import.name),
-                        _ => false,
+                        _ => (import.module, import.name) == abi::THREAD_IMPORT,
                     };
                     if !known {
                         let (module, name) = (import.module.to_owned(), import.name.to_owned());

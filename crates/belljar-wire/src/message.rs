@@ -29,7 +29,8 @@ pub mod kind {
     pub const FAILED: u8 = 21;
 }
 
-/// Environment variable with the number of the inherited socket, set by the wrapper for the rustc it starts.
+/// Environment variable with the inherited socket, set by the wrapper for the rustc it starts: the descriptor's number,
+/// or `number:inode`, so that another socket of that number is not taken for it.
 pub const SOCKET_VAR: &str = "BELLJAR_SOCKET";
 
 /// The longest frame that is read, in bytes: 256 MiB.

@@ -216,7 +216,12 @@ fn planned(call: &CargoCall) -> Option<CargoCall> {
     let before_dashes = call.args.iter().take_while(|a| *a != "--").cloned();
     planned.args = before_dashes.collect();
     match call.subcommand.as_str() {
-        "build" | "check" | "test" | "run" | "bench" | "rustc" | "doc" => {}
+        "build" | "check" | "test" | "bench" | "rustc" | "doc" => {}
+        // `cargo run` can't be asked (it expects a program in the end); what it compiles, build compiles.
+        "run" => {
+            planned.subcommand = "build".to_owned();
+            planned.args.truncate(own_args(&planned.args));
+        }
         // What clippy and fix compile is what check compiles.
         "clippy" | "fix" => {
             planned.subcommand = "check".to_owned();
@@ -239,6 +244,37 @@ fn planned(call: &CargoCall) -> Option<CargoCall> {
         _ => return None,
     }
     Some(planned)
+}
+
+/// How many of the arguments of `cargo run` are cargo's own: the first word that is neither a flag nor a flag's value is
+/// the program's.
+fn own_args(args: &[OsString]) -> usize {
+    const WITH_VALUE: [&str; 15] = [
+        "-p",
+        "--package",
+        "-F",
+        "--features",
+        "--bin",
+        "--example",
+        "-j",
+        "--jobs",
+        "--profile",
+        "--target",
+        "--target-dir",
+        "--manifest-path",
+        "--message-format",
+        "--config",
+        "-Z",
+    ];
+    let mut i = 0;
+    while let Some(arg) = args.get(i) {
+        let text = arg.to_string_lossy();
+        if !text.starts_with('-') {
+            return i;
+        }
+        i += if WITH_VALUE.contains(&&*text) || text == "--color" { 2 } else { 1 };
+    }
+    args.len()
 }
 
 /// Those of nextest's arguments that choose what is built, as `cargo test` calls them. `None` for its subcommands that
@@ -399,6 +435,10 @@ mod tests {
                     "2",
                 ],
                 Some(&["test", "-p", "x", "--profile", "ci", "--features=f"]),
+            ),
+            (
+                &["run", "-r", "--bin", "x", "-Zy", "list", "--help"],
+                Some(&["build", "-r", "--bin", "x", "-Zy"]),
             ),
             (&["nextest", "self", "update"], None),
             (&["tree"], None),

@@ -124,7 +124,7 @@ fn install_one(
 ) -> Result<ExitCode, CommandError> {
     let name = spec.split('@').next().unwrap_or(spec);
     let dir = scratch.join(name);
-    let (manifest, original) = args.find(call, spec, &dir)?;
+    let (manifest, original) = args.find(call, spec, &dir.join("find"))?;
     let copy = dir.join("copy");
     copy_tree(&original, &copy, !args.locked && !args.frozen)?;
     let manifest = copy.join(manifest.strip_prefix(&original).unwrap_or(Utf8Path::new("Cargo.toml")));

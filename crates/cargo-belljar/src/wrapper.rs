@@ -140,7 +140,9 @@ fn with_expander(
     // The one descriptor that is meant to be inherited. Nothing else runs in this process yet.
     rustix::io::fcntl_setfd(&theirs, rustix::io::FdFlags::empty()).map_err(|e| socket(e.into()))?;
     let mut command = command(compilers, args);
-    command.env(message::SOCKET_VAR, theirs.as_raw_fd().to_string());
+    // With its inode, so that a shim behind a compiler cache does not take another socket of that number for this one.
+    let inode = rustix::fs::fstat(&theirs).map_err(|e| socket(e.into()))?.st_ino;
+    command.env(message::SOCKET_VAR, format!("{}:{inode}", theirs.as_raw_fd()));
     let mut child =
         command.spawn().map_err(|source| WrapperError::Start { compiler: name(compilers), source })?;
     drop(theirs);
