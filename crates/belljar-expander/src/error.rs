@@ -153,6 +153,11 @@ pub enum Cause {
     #[error("it broke belljar's protocol: {what}{HOSTILE}")]
     Protocol { what: String },
 
+    #[error(
+        "the compiler could not answer its question\n  help: what the compiler says beside this tells why"
+    )]
+    Unanswered,
+
     #[error("its output is not a token stream: {0}{HOSTILE}")]
     Output(Malformed),
 }

@@ -183,6 +183,10 @@ impl Call {
             _ => return Err(malformed(Malformed { expected: "a kind of question", at: 0 })),
         }
         let answer = self.channel.ask(asked)?;
+        // The shim could not answer, and says itself why.
+        if answer.is_empty() {
+            return Err(stop(Cause::Unanswered));
+        }
         check_answer(kind, answer).map_err(|malformed| ServeError::Answer { malformed })?;
         Ok(answer.to_vec())
     }

@@ -12,7 +12,8 @@
 //! ```
 //!
 //! The shim speaks first, one [`Expand`] at a time; any number of `ASK` (each answered) and `PRINT` (not answered)
-//! follow, then exactly one of the last three. A version that differs is answered with `FAILED`.
+//! follow, then exactly one of the last three. An empty `ANSWER` says that there is none: the expansion fails, and the
+//! shim, who knows why, says so. A version that differs is answered with `FAILED`.
 
 use std::io::{self, Read, Write};
 

@@ -1,5 +1,7 @@
 //! Questions of a running macro that only rustc can answer.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use belljar_wire::Malformed;
 use belljar_wire::abi::question;
 use belljar_wire::bytes::{Reader, Writer};
@@ -24,12 +26,13 @@ fn answered(asked: &[u8], input: &Input) -> Result<Vec<u8>, Malformed> {
             return Ok(w.into_bytes());
         }
         question::LEX_STREAM => {
-            lexed(&mut w, text(r)?.parse());
+            let text = text(r)?;
+            lexed(&mut w, || text.parse());
             return Ok(w.into_bytes());
         }
         question::LEX_LITERAL => {
-            let literal = text(r)?.parse::<Literal>();
-            lexed(&mut w, literal.map(|literal| TokenTree::from(literal).into()));
+            let text = text(r)?;
+            lexed(&mut w, || text.parse::<Literal>().map(|literal| TokenTree::from(literal).into()));
             return Ok(w.into_bytes());
         }
         _ => {}
@@ -54,17 +57,20 @@ fn answered(asked: &[u8], input: &Input) -> Result<Vec<u8>, Malformed> {
 
 /// What the expander does not lex itself: texts that the compiler complains about, in the compiler's own words, and those
 /// that mean one thing in one edition and another in the next.
-fn lexed(w: &mut Writer, lexed: Result<TokenStream, LexError>) {
-    match lexed {
-        Ok(stream) => {
+fn lexed(w: &mut Writer, lex: impl FnOnce() -> Result<TokenStream, LexError>) {
+    let why = match catch_unwind(AssertUnwindSafe(lex)) {
+        Ok(Ok(stream)) => {
             w.u8(1);
             w.raw(&input::lexed(stream));
+            return;
         }
-        Err(error) => {
-            w.u8(0);
-            w.text(&error.to_string());
-        }
-    }
+        Ok(Err(error)) => error.to_string(),
+        // After an error that is fatal for it, rustc 1.95 panics here. proc-macro2 makes this error of that, and later
+        // compilers one like it.
+        Err(_) => "cannot parse string into token stream".to_owned(),
+    };
+    w.u8(0);
+    w.text(&why);
 }
 
 /// The rest as a text.

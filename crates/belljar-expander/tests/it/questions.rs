@@ -57,6 +57,15 @@ fn plain_text_is_lexed_here_and_doubtful_text_by_rustc() {
 }
 
 #[test]
+fn a_question_that_the_shim_can_not_answer_ends_the_expansion_only() {
+    let mut shim = Shim::new();
+    let module = shim.put(&asking(&[1, 0, 2]));
+    let text = shim.call(module, &input(), |_| vec![]).answer.failed();
+    assert!(text.contains("the compiler could not answer its question"), "{text}");
+    assert!(matches!(shim.call(module, &input(), |_| vec![7]).answer, Answer::Done(_)));
+}
+
+#[test]
 fn an_answer_that_is_none_ends_the_conversation() {
     for (question, answer) in [
         (&[1, 0, 2][..], &[0xff; 5][..]),
