@@ -178,7 +178,11 @@ fn judge(
         version: fixture.version.clone(),
         lane,
         expansion: verdict("expansion", left.expansion, right.expansion)?,
-        hygiene: verdict("hygiene", left.hygiene, right.hygiene)?,
+        hygiene: verdict(
+            "hygiene",
+            compare::mask_symbols(&left.hygiene),
+            compare::mask_symbols(&right.hygiene),
+        )?,
         errors: verdict("errors", left.diagnostics.to_text(), right.diagnostics.to_text())?,
         tests: verdict("tests", left.tests, right.tests)?,
     };

@@ -52,6 +52,47 @@ pub(crate) fn first_difference<'a>(native: &'a str, other: &'a str) -> Option<(u
     }
 }
 
+/// Hides the *numbers of symbols* in a text with hygiene. rustc writes `name /* 3128#9 */`: 9 is the identifier's syntax
+/// context, which is its hygiene; 3128 is the place that `name` happens to have in the table of all strings of this run
+/// of the compiler. It moves when anything at all is interned earlier, and says nothing that the name beside it doesn't.
+/// Nor do line breaks within the comment, which come with the number's width.
+pub(crate) fn mask_symbols(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("/*") {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        match annotation(rest) {
+            Some((context, after)) => {
+                out.push_str("/*");
+                out.push_str(context);
+                out.push_str("*/");
+                rest = after;
+            }
+            None => {
+                out.push_str("/*");
+                rest = &rest["/*".len()..];
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Takes `/* 3128#9 */` apart: `#9`, or nothing where the compiler writes no context, and what follows the comment.
+fn annotation(text: &str) -> Option<(&str, &str)> {
+    let is_digit = |c: char| c.is_ascii_digit();
+    let inner = text.strip_prefix("/*")?.trim_start();
+    let after_symbol = inner.trim_start_matches(is_digit);
+    if after_symbol.len() == inner.len() {
+        return None;
+    }
+    let after_context =
+        after_symbol.strip_prefix('#').map_or(after_symbol, |rest| rest.trim_start_matches(is_digit));
+    let context = &after_symbol[..after_symbol.len() - after_context.len()];
+    Some((context, after_context.trim_start().strip_prefix("*/")?))
+}
+
 /// Hides where a *macro* is defined: `def_site_span` in the expansions that a span came out of points at the macro's own
 /// entry function, in the file that rustc compiled for it. Natively that is the macro crate's source, sealed it is the
 /// shim's. It is hidden only where the native side has a file of a proc-macro package there: definitions of
@@ -113,6 +154,14 @@ mod tests {
         assert_eq!(texts("", ""), Verdict::None);
         assert_eq!(first_difference("a\nb\nc", "a\nx\nc"), Some((2, "b", "x")));
         assert_eq!(first_difference("a\nb", "a"), Some((2, "b", "(ends here)")));
+    }
+
+    #[test]
+    fn symbols_are_hidden_and_contexts_are_not() {
+        let text = "fn a /*\n    12#3 */(x /* 4 */: u8 /* 0\n*/) {} /* 5 of them */ /* x */ /* 7#";
+        assert_eq!(mask_symbols(text), "fn a /*#3*/(x /**/: u8 /**/) {} /* 5 of them */ /* x */ /* 7#");
+        assert_ne!(mask_symbols("a /* 1#2 */"), mask_symbols("a /* 1#3 */"));
+        assert_ne!(mask_symbols("a /* 1#2 */"), mask_symbols("b /* 1#2 */"));
     }
 
     #[test]
