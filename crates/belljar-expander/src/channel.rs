@@ -3,6 +3,7 @@
 use std::io;
 use std::os::unix::net::UnixStream;
 
+use belljar_wire::bytes::Writer;
 use belljar_wire::message::{self, kind};
 
 use crate::error::ServeError;
@@ -75,6 +76,13 @@ impl Channel {
             self.printed.clear();
         }
         Ok(())
+    }
+
+    /// Sends a message that is a text.
+    pub(crate) fn send_text(&mut self, kind: u8, text: &str) -> Result<(), ServeError> {
+        let mut payload = Writer::with_capacity(text.len() + 5);
+        payload.text(text);
+        self.send(kind, payload.as_bytes())
     }
 
     pub(crate) fn send(&mut self, kind: u8, payload: &[u8]) -> Result<(), ServeError> {

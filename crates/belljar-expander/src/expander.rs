@@ -82,8 +82,8 @@ impl Expander {
             channel = back;
             match ended {
                 Ok(Outcome::Done(output)) => channel.send(kind::DONE, &output)?,
-                Ok(Outcome::Panicked(message)) => channel.send(kind::PANICKED, message.as_bytes())?,
-                Err(Ended::Failed(error)) => channel.send(kind::FAILED, error.to_string().as_bytes())?,
+                Ok(Outcome::Panicked(message)) => channel.send_text(kind::PANICKED, &message)?,
+                Err(Ended::Failed(error)) => channel.send_text(kind::FAILED, &error.to_string())?,
                 Err(Ended::Gone(error)) => return Err(error),
             }
             channel.recycle(request);
@@ -178,7 +178,7 @@ fn failed(macro_name: Option<MacroName>, cause: Cause, refused: Attempts) -> End
 pub fn refuse_all(stream: UnixStream, text: &str) -> Result<(), ServeError> {
     let mut channel = Channel::new(stream);
     while let Some(request) = channel.request()? {
-        channel.send(kind::FAILED, text.as_bytes())?;
+        channel.send_text(kind::FAILED, text)?;
         channel.recycle(request);
     }
     Ok(())

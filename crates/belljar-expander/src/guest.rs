@@ -171,10 +171,10 @@ impl Call {
                     if kind == question::LEX_STREAM { lexer::stream(text) } else { lexer::literal(text) };
                 match lexed {
                     Lexed::Stream(stream) => return Ok([&[1], stream.as_slice()].concat()),
-                    Lexed::TooDeep => {
+                    Lexed::Error(why) => {
                         let mut w = Writer::new();
                         w.u8(0);
-                        w.text("delimiters are nested too deeply");
+                        w.text(&why);
                         return Ok(w.into_bytes());
                     }
                     Lexed::AskRustc => {}

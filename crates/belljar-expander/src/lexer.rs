@@ -29,8 +29,9 @@ pub(crate) enum Lexed {
     Stream(Vec<u8>),
     /// It has an error, or means something else in another edition.
     AskRustc,
-    /// It must not be given to rustc: its lexer recurses, and would overflow its stack.
-    TooDeep,
+    /// An error of this kind, which rustc must not see: it overflows its stack on delimiters nested too deeply, and 1.95
+    /// panics on mismatched ones.
+    Error(String),
 }
 
 /// Lexes a text as `TokenStream::from_str` does.
@@ -41,7 +42,8 @@ pub(crate) fn stream(text: &str) -> Lexed {
         || text.contains('\r')
         || text.trim_start().starts_with(['\u{feff}'])
         || text.trim_start().starts_with("---");
-    let mut lexer = Lexer { text, at: 0, out: InputWriter::lexed(), open: Vec::new(), ask: special };
+    let mut lexer =
+        Lexer { text, at: 0, out: InputWriter::lexed(), open: Vec::new(), ask: special, mismatched: None };
     lexer.out.begin_stream();
     let mut deepest = 0;
     let mut tokens = tokenize(text, FrontmatterAllowed::No).peekable();
@@ -55,7 +57,10 @@ pub(crate) fn stream(text: &str) -> Lexed {
         deepest = deepest.max(lexer.open.len());
     }
     if deepest > MAX_DEPTH {
-        return Lexed::TooDeep;
+        return Lexed::Error("delimiters are nested too deeply".to_owned());
+    }
+    if let Some(delimiter) = lexer.mismatched {
+        return Lexed::Error(format!("mismatched closing delimiter: `{delimiter}`"));
     }
     if lexer.ask || !lexer.open.is_empty() {
         return Lexed::AskRustc;
@@ -93,9 +98,11 @@ struct Lexer<'a> {
     open: Vec<Delimiter>,
     /// Something was found that only rustc can decide. Lexing goes on to see how deep the text is.
     ask: bool,
+    /// The first closing delimiter of another kind than the one it should close.
+    mismatched: Option<&'a str>,
 }
 
-impl Lexer<'_> {
+impl<'a> Lexer<'a> {
     /// Writes what a token becomes. `false` when only rustc can decide.
     fn token(&mut self, kind: TokenKind, len: usize, next_is_operator: impl FnOnce() -> bool) -> bool {
         let text = self.text.get(self.at..self.at + len).unwrap_or_default();
@@ -140,9 +147,9 @@ impl Lexer<'_> {
             TokenKind::OpenParen => self.begin(Delimiter::Parenthesis),
             TokenKind::OpenBrace => self.begin(Delimiter::Brace),
             TokenKind::OpenBracket => self.begin(Delimiter::Bracket),
-            TokenKind::CloseParen => self.end(Delimiter::Parenthesis),
-            TokenKind::CloseBrace => self.end(Delimiter::Brace),
-            TokenKind::CloseBracket => self.end(Delimiter::Bracket),
+            TokenKind::CloseParen => self.end(Delimiter::Parenthesis, text),
+            TokenKind::CloseBrace => self.end(Delimiter::Brace, text),
+            TokenKind::CloseBracket => self.end(Delimiter::Bracket, text),
             _ => false,
         }
     }
@@ -153,11 +160,14 @@ impl Lexer<'_> {
         true
     }
 
-    fn end(&mut self, delimiter: Delimiter) -> bool {
+    fn end(&mut self, delimiter: Delimiter, text: &'a str) -> bool {
         match self.open.pop() {
             Some(opened) => {
                 self.out.end_group();
-                opened == delimiter
+                if opened != delimiter {
+                    self.mismatched.get_or_insert(text);
+                }
+                true
             }
             None => false,
         }

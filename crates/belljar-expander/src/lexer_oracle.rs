@@ -335,7 +335,18 @@ fn numbers_and_strings_of_every_kind_are_literals() {
 fn no_text_is_deeper_than_rustc_bears() {
     let deep = |n: usize| format!("{}{}", "(".repeat(n), ")".repeat(n));
     assert!(matches!(stream(&deep(2000)), Lexed::Stream(_)));
-    assert_eq!(stream(&deep(2001)), Lexed::TooDeep);
-    assert_eq!(stream(&"[".repeat(1 << 20)), Lexed::TooDeep);
-    assert_eq!(stream(&"(]".repeat(1 << 10)), Lexed::AskRustc);
+    let too_deep = Lexed::Error("delimiters are nested too deeply".to_owned());
+    assert_eq!(stream(&deep(2001)), too_deep);
+    assert_eq!(stream(&"[".repeat(1 << 20)), too_deep);
+}
+
+#[test]
+fn mismatched_delimiters_are_not_shown_to_rustc() {
+    for text in ["(]", "([)", "{ ( }", "a ({) b", "(](]"] {
+        let Lexed::Error(why) = stream(text) else { panic!("{text}") };
+        assert!(why.starts_with("mismatched closing delimiter: `"), "{why}");
+    }
+    for text in ["(", ")", "(()", "a ] b"] {
+        assert_eq!(stream(text), Lexed::AskRustc, "{text}");
+    }
 }

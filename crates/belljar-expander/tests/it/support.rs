@@ -8,7 +8,7 @@ use belljar_expander::{Config, Expander, Limits, ServeError};
 use belljar_policy::Policy;
 use belljar_store::{ModuleDigest, Store};
 use belljar_wire::abi::EntryKind;
-use belljar_wire::bytes::Writer;
+use belljar_wire::bytes::{Reader, Writer};
 use belljar_wire::message::{self, Expand, kind};
 use belljar_wire::tokens::InputWriter;
 use camino::Utf8Path;
@@ -159,7 +159,12 @@ impl Shim {
         let mut buffer = Vec::new();
         let answer = loop {
             let kind = message::receive(&mut &self.stream, &mut buffer).unwrap()?;
-            let text = || String::from_utf8(buffer.clone()).unwrap();
+            let text = || {
+                let mut r = Reader::new(&buffer);
+                let text = r.text().unwrap().to_owned();
+                r.end().unwrap();
+                text
+            };
             match kind {
                 kind::ASK => {
                     let answer = rustc(&buffer);
