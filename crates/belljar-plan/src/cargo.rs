@@ -11,9 +11,9 @@ use serde::Deserialize;
 pub enum PlanError {
     #[error("cargo could not be started ({cargo}): {source}")]
     Start { cargo: Utf8PathBuf, source: std::io::Error },
-    /// cargo has said why on standard error; nothing needs to be added.
-    #[error("cargo {what} failed")]
-    Cargo { what: &'static str, code: Option<i32> },
+    /// cargo refused; it would refuse the call itself in the same way, and say why.
+    #[error("cargo {what} failed: {stderr}")]
+    Cargo { what: &'static str, stderr: String },
     #[error(
         "cargo's {what} can't be read: {source}\nnext: this cargo may be newer than belljar knows; please report it"
     )]
@@ -22,17 +22,6 @@ pub enum PlanError {
         "cargo's unit graph has a form that is not known: {why}\nnext: this cargo may be newer than belljar knows; please report it"
     )]
     Graph { why: String },
-}
-
-impl PlanError {
-    /// cargo's own exit code, when cargo has failed and has reported it itself.
-    #[must_use]
-    pub fn cargo_code(&self) -> Option<i32> {
-        match self {
-            PlanError::Cargo { code, .. } => *code,
-            _ => None,
-        }
-    }
 }
 
 /// A cargo call that is coming, as the user typed it.
@@ -68,7 +57,7 @@ impl CargoCall {
         let mut command = Command::new(&self.cargo);
         command.current_dir(&self.cwd).args(&self.global).arg(subcommand);
         command.envs(self.env.iter().map(|(k, v)| (k, v)));
-        command.stdin(Stdio::null()).stderr(Stdio::inherit()).stdout(Stdio::piped());
+        command.stdin(Stdio::null());
         command
     }
 
@@ -78,7 +67,8 @@ impl CargoCall {
         if output.status.success() {
             Ok(output.stdout)
         } else {
-            Err(PlanError::Cargo { what, code: output.status.code() })
+            let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            Err(PlanError::Cargo { what, stderr })
         }
     }
 

@@ -15,10 +15,6 @@ use crate::bytes::{Malformed, Reader, Writer};
 
 pub const IMPORT_MODULE: &str = "belljar";
 
-/// What guests import beyond belljar's own functions and WASI's: the start of a thread, in a libc that has none. It is
-/// always refused.
-pub const THREAD_IMPORT: (&str, &str) = ("env", "pthread_create");
-
 /// `fn belljar_alloc(len: u32) -> u32`: room for `len` bytes in the guest's memory, never freed.
 pub const ALLOC: &str = "belljar_alloc";
 

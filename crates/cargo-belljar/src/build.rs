@@ -42,16 +42,6 @@ pub(crate) enum CommandError {
     NoLockfile { macro_package: String, from: Utf8PathBuf },
 }
 
-impl CommandError {
-    /// cargo's exit code, when cargo has failed and has said why.
-    pub(crate) fn cargo_code(&self) -> Option<i32> {
-        match self {
-            CommandError::Plan(error) => error.cargo_code(),
-            _ => None,
-        }
-    }
-}
-
 /// Runs `cargo <subcommand> <args>` sealed. Returns only when that could not be done: in the end cargo takes this
 /// process's place, so that its output, signals and exit code are its own.
 pub(crate) fn run(subcommand: &str, args: Vec<OsString>) -> Result<ExitCode, CommandError> {
@@ -59,9 +49,15 @@ pub(crate) fn run(subcommand: &str, args: Vec<OsString>) -> Result<ExitCode, Com
     if !asks_for_help(&args)
         && let Some(planned) = planned(&call)
     {
-        let workspace = planned.workspace()?;
-        let env = prepare(&planned, &workspace, &workspace.root.join("Cargo.lock"), None)?;
-        return Err(hand_over(&call, env).into());
+        let prepared = planned
+            .workspace()
+            .map_err(CommandError::from)
+            .and_then(|workspace| prepare(&planned, &workspace, &workspace.root.join("Cargo.lock"), None));
+        match prepared {
+            // What cargo refuses to plan it refuses to build, and says why in its own words.
+            Err(CommandError::Plan(PlanError::Cargo { .. })) => {}
+            prepared => return Err(hand_over(&call, prepared?).into()),
+        }
     }
     Err(hand_over(&call, wrapper_env(None)?).into())
 }

@@ -7,8 +7,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{build, init, install, report};
 
-/// Runs every procedural macro of a cargo build sealed: compiled to WebAssembly, outside the compiler, with nothing in
-/// reach.
+/// Runs every procedural macro of a cargo build sealed
+///
+/// Macros are compiled to WebAssembly and run outside the compiler, deterministically, with nothing in reach.
 ///
 /// Every cargo subcommand can stand behind `cargo belljar`, with its own arguments: build, check, test, run, bench,
 /// clippy, doc, rustc, fix, install, nextest, and those installed or aliased on this machine.
@@ -146,11 +147,7 @@ pub(crate) fn run(mut args: Vec<OsString>) -> ExitCode {
             build::run(&subcommand, words)
         }
     };
-    result.unwrap_or_else(|error| match error.cargo_code() {
-        // cargo has said why.
-        Some(code) => ExitCode::from(u8::try_from(code).unwrap_or(report::FAILED)),
-        None => report::error(&error),
-    })
+    result.unwrap_or_else(|error| report::error(&error))
 }
 
 /// Colours of help texts, as cargo's own are.

@@ -120,7 +120,6 @@ failing! {
     a_macro_that_loops: "spin!()";
     a_macro_that_allocates_without_end: "grow!()";
     a_macro_that_recurses: "recurse!()";
-    a_macro_that_prints_without_end: "print_forever!()";
     a_macro_that_exits: "exit!()";
     a_macro_that_aborts: "abort!()";
     a_macro_that_panics: "panics!()";
@@ -132,6 +131,22 @@ failing! {
     a_macro_that_takes_to_nowhere: "takes_to_nowhere!()";
     a_macro_that_panics_with_rubbish: "panics_with_rubbish!()";
     a_refused_file_is_named_when_the_macro_fails: "read_file_or_panic!(\"/etc/passwd\")";
+}
+
+#[test]
+fn a_macro_that_prints_without_end() {
+    let stderr = fails("print_forever!()").stderr;
+    // What it printed up to the limit stands there; the error stands on lines of its own.
+    let (printed, error) = stderr.split_once("\nerror: belljar").expect("the error begins a line");
+    assert!(printed.bytes().all(|b| b == b'a') && printed.len() <= 1 << 20, "{} bytes", printed.len());
+    insta::assert_snapshot!(format!("error: belljar{error}"));
+}
+
+#[test]
+fn a_macro_can_not_speak_as_the_compiler() {
+    let done = fails("prints_messages!()");
+    assert!(!done.stderr.contains("warning: forged"), "{}", done.stderr);
+    assert!(done.stderr.contains("$message_type"), "what it printed is shown as what it is: {}", done.stderr);
 }
 
 #[test]
