@@ -75,8 +75,9 @@ pub(crate) fn literal(text: &str) -> Lexed {
         Some(rest) => (true, rest),
         None => (false, text),
     };
-    let plain = !text.contains('\r')
-        && one_literal(rest).is_some_and(|kind| !edition_matters(kind) && (!minus || is_number(kind)));
+    let plain = one_literal(rest).is_some_and(|(kind, suffix_start)| {
+        literal_is_sound(rest, kind, suffix_start) && !edition_matters(kind) && (!minus || is_number(kind))
+    });
     if !plain {
         return Lexed::AskRustc;
     }
@@ -245,27 +246,44 @@ pub(crate) fn is_identifier(text: &str, raw: bool) -> bool {
     sound && (!raw || can_be_raw(text) && text != "$crate")
 }
 
-/// Whether a text is one literal that rustc has nothing to say against, or `-` and a number.
+/// Whether a text is one literal, or `-` and a number. It may be one that rustc complains about, such as `0b2`: a macro
+/// can get such a one from rustc, and rustc has complained, and will again.
 pub(crate) fn is_literal(text: &str) -> bool {
     match text.as_bytes() {
         // Most are a short number or a string without escapes.
         [b'0'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit) => true,
         [b'"', inner @ .., b'"'] if !inner.iter().any(|b| matches!(b, b'"' | b'\\' | b'\r')) => true,
-        [b'-', ..] => one_literal(&text[1..]).is_some_and(is_number),
+        [b'-', ..] => one_literal(&text[1..]).is_some_and(|(kind, _)| is_number(kind)),
         _ => one_literal(text).is_some(),
     }
 }
 
-/// The kind of the one literal that makes up the whole text, if it does and is sound.
-fn one_literal(text: &str) -> Option<LiteralKind> {
+/// The kind of the one literal that makes up the whole text, and where its suffix starts.
+fn one_literal(text: &str) -> Option<(LiteralKind, u32)> {
     let token = tokenize(text, FrontmatterAllowed::No).next()?;
     match token.kind {
         TokenKind::Literal { kind, suffix_start }
-            if token.len as usize == text.len() && literal_is_sound(text, kind, suffix_start) =>
+            // rustc makes `\n` of `\r\n`, wherever it stands.
+            if token.len as usize == text.len() && is_terminated(kind) && !text.contains('\r') =>
         {
-            Some(kind)
+            Some((kind, suffix_start))
         }
         _ => None,
+    }
+}
+
+/// Whether the literal has an end. A raw one without `n_hashes` has none.
+fn is_terminated(kind: LiteralKind) -> bool {
+    match kind {
+        LiteralKind::Int { .. } | LiteralKind::Float { .. } => true,
+        LiteralKind::Char { terminated }
+        | LiteralKind::Byte { terminated }
+        | LiteralKind::Str { terminated }
+        | LiteralKind::ByteStr { terminated }
+        | LiteralKind::CStr { terminated } => terminated,
+        LiteralKind::RawStr { n_hashes }
+        | LiteralKind::RawByteStr { n_hashes }
+        | LiteralKind::RawCStr { n_hashes } => n_hashes.is_some(),
     }
 }
 

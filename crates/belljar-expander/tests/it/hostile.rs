@@ -187,7 +187,6 @@ fn malformed_tokens_never_reach_rustc() {
         (leaf(&|w| w.literal("\"\"; evil() ; \"\"", call_site)), "a literal"),
         (leaf(&|w| w.literal("", call_site)), "a literal"),
         (leaf(&|w| w.literal("-\"a\"", call_site)), "a literal"),
-        (leaf(&|w| w.literal("0b12", call_site)), "a literal"),
         (leaf(&|w| w.literal("\"unterminated", call_site)), "a literal"),
         (leaf(&|w| w.punct(b'(', false, call_site)), "a punctuation character"),
         (leaf(&|w| w.ident("a", false, WireSpan(7))), "a span that exists"),
