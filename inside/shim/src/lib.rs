@@ -28,6 +28,7 @@ mod input;
 mod link;
 mod literal;
 mod output;
+mod print;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -73,7 +74,9 @@ pub fn function(entry: &Macro, input: TokenStream) -> TokenStream {
 }
 
 fn expand(entry: &Macro, kind: EntryKind, input: Input) -> TokenStream {
-    match try_expand(entry, kind, &input) {
+    let expanded = try_expand(entry, kind, &input);
+    print::end_lines();
+    match expanded {
         Ok(stream) => stream,
         Err(Error::Panicked(message)) => resume_unwind(Box::new(message)),
         Err(Error::Failed(message)) => output::compile_error(&message),

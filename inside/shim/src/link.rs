@@ -8,7 +8,7 @@
 mod fd;
 
 use std::ffi::OsString;
-use std::io::{self, BufReader, Write as _};
+use std::io::{self, BufReader};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -21,6 +21,7 @@ use belljar_wire::bytes::Reader;
 use belljar_wire::message::{self, SOCKET_VAR, kind};
 
 use crate::error::Problem;
+use crate::print;
 
 /// How an exchange ended.
 pub(crate) enum Reply {
@@ -140,7 +141,7 @@ impl Link {
                     let answer = answer(&self.frame);
                     message::send(self.socket.get_mut(), kind::ANSWER, &answer)?;
                 }
-                Some(kind::PRINT) => print(&self.frame)?,
+                Some(kind::PRINT) => print::print(&self.frame)?,
                 Some(kind::DONE) => break Reply::Done(std::mem::take(&mut self.frame)),
                 Some(kind::PANICKED) => break Reply::Panicked(text(&self.frame)?),
                 Some(kind::FAILED) => break Reply::Failed(text(&self.frame)?),
@@ -203,25 +204,6 @@ impl Drop for Own {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-/// What the macro printed, where it would have printed it.
-fn print(frame: &[u8]) -> Result<(), Malformed> {
-    let mut r = Reader::new(frame);
-    let stream = r.u8()?;
-    let bytes = r.rest();
-    // A closed output is no reason to fail the build.
-    match stream {
-        1 => {
-            let mut out = io::stdout().lock();
-            let _ = out.write_all(bytes).and_then(|()| out.flush());
-        }
-        2 => {
-            let _ = io::stderr().lock().write_all(bytes);
-        }
-        _ => return Err(Malformed { expected: "1 for stdout or 2 for stderr", at: 0 }),
-    }
-    Ok(())
 }
 
 fn text(frame: &[u8]) -> Result<String, Malformed> {
