@@ -188,7 +188,7 @@ fn judge(
     };
     if let (true, Some(failure)) = (row.verdicts().contains(&Verdict::Differs), right.failure) {
         notes.push(format!("what {lane} said first:"));
-        notes.extend(failure.lines().take(12).map(|line| format!("  | {line}")));
+        notes.extend(compare::first_error(&failure).map(|line| format!("  | {line}")));
     }
     Ok((row, notes))
 }

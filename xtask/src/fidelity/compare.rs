@@ -52,6 +52,11 @@ pub(crate) fn first_difference<'a>(native: &'a str, other: &'a str) -> Option<(u
     }
 }
 
+/// The lines of cargo's standard error from the first error on, as many as one can take in.
+pub(crate) fn first_error(stderr: &str) -> impl Iterator<Item = &str> {
+    stderr.lines().skip_while(|line| !line.starts_with("error")).take(12)
+}
+
 /// Hides the *numbers of symbols* in a text with hygiene. rustc writes `name /* 3128#9 */`: 9 is the identifier's syntax
 /// context, which is its hygiene; 3128 is the place that `name` happens to have in the table of all strings of this run
 /// of the compiler. It moves when anything at all is interned earlier, and says nothing that the name beside it doesn't.

@@ -77,7 +77,7 @@ impl Fixture {
             complaints.push("its tests fail natively".to_owned());
         }
         if let (false, Some(failure)) = (complaints.is_empty(), &native.failure) {
-            complaints.extend(failure.lines().take(12).map(str::to_owned));
+            complaints.extend(super::compare::first_error(failure).map(str::to_owned));
         }
         complaints
     }
