@@ -1,6 +1,7 @@
 //! Builds all guests of a project and prints their modules: `seal <project> [cargo arguments]`.
 //!
-//! `BELLJAR_HOME` says which store, `SEAL_ABORTING` and `SEAL_UNWINDING` where sysroots are. It is also its own compiler wrapper, without the sealing of macros that macros use;
+//! `BELLJAR_HOME` says which store, `SEAL_ABORTING` and `SEAL_UNWINDING` where sysroots are, `SEAL_LOCKFILE` which
+//! lockfile if not the project's. It is also its own compiler wrapper, without the sealing of macros that macros use;
 //! the tests of guest builds run it.
 
 use std::ffi::OsString;
@@ -55,7 +56,7 @@ fn seal(args: &[OsString]) -> Result<(), Box<dyn std::error::Error>> {
     let toolchain = toolchain(&store)?;
     let mut cargo = Command::new(&toolchain.cargo);
     cargo.current_dir(&project).args(["check", "--unit-graph", "-Zunstable-options"]).args(&args[1..]);
-    let output = cargo.env("RUSTC_BOOTSTRAP", "1").output()?;
+    let output = cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTC_WRAPPER", "").output()?;
     let graph: serde_json::Value = serde_json::from_slice(&output.stdout)
         .map_err(|_| String::from_utf8_lossy(&output.stderr).into_owned())?;
     let mut requests = Vec::new();
@@ -118,6 +119,7 @@ fn request(unit: &serde_json::Value, project: &Utf8Path) -> Option<GuestRequest>
     let (source, fragment) = unit["pkg_id"].as_str()?.rsplit_once('#')?;
     let (name, version) = fragment.split_once('@').unwrap_or((source.rsplit('/').next()?, fragment));
     let lockfile = project.ancestors().map(|d| d.join("Cargo.lock")).find(|l| l.is_file())?;
+    let root = lockfile.parent()?.to_owned();
     Some(GuestRequest {
         name: name.to_owned(),
         version: version.to_owned(),
@@ -129,8 +131,8 @@ fn request(unit: &serde_json::Value, project: &Utf8Path) -> Option<GuestRequest>
         manifest_path: dir.join("Cargo.toml"),
         features: unit["features"].as_array()?.iter().filter_map(|f| f.as_str().map(str::to_owned)).collect(),
         debug_assertions: unit["profile"]["debug_assertions"].as_bool()?,
-        workspace_root: lockfile.parent()?.to_owned(),
-        lockfile,
+        workspace_root: root,
+        lockfile: std::env::var("SEAL_LOCKFILE").map_or(lockfile, Utf8PathBuf::from),
         cwd: project.to_owned(),
         offline: false,
     })

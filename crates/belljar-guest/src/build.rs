@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 
 use belljar_store::{Area, GuestRecord, Store};
@@ -150,6 +150,18 @@ struct Workspace {
     _remover: tempfile::TempDir,
 }
 
+impl Workspace {
+    /// Where the member of that name is. Cargo tells packages apart by their path below the workspace, so no two builds
+    /// may ever have the same one: what was built from other files would pass for fresh.
+    fn member(&self, name: &str) -> Utf8PathBuf {
+        self.root.join(self.member_path(name))
+    }
+
+    fn member_path(&self, name: &str) -> String {
+        format!("{}/{name}", self.root.file_name().unwrap_or_default())
+    }
+}
+
 impl<'a> Builder<'a> {
     fn build(&mut self, missing: Vec<(Keyed, &'a GuestRequest)>) -> Result<(), GuestError> {
         for group in groups(missing) {
@@ -174,7 +186,7 @@ impl<'a> Builder<'a> {
         }
         let mut dirs = Vec::new();
         for ((keyed, request), manifest) in group.iter().zip(&manifests) {
-            let dir = workspace.root.join(&request.name);
+            let dir = workspace.member(&request.name);
             let io = |source| GuestError::File { path: dir.clone(), source };
             std::fs::create_dir_all(&dir).map_err(io)?;
             scratch::mirror(manifest.dir(), &dir, Rules { markers: true, ..Rules::default() }).map_err(io)?;
@@ -182,7 +194,7 @@ impl<'a> Builder<'a> {
                 .map_err(io)?;
             dirs.push(dir);
         }
-        write_root(&workspace.root, &group)?;
+        write_root(&workspace, &group)?;
         let mut members = Vec::new();
         for (((keyed, request), manifest), dir) in group.into_iter().zip(manifests).zip(dirs) {
             let graph = self.graph(request, &manifest, &dir)?;
@@ -274,7 +286,7 @@ impl<'a> Builder<'a> {
             .env("RUSTC_BOOTSTRAP", "1");
         let output = cargo.output().map_err(self.start_error())?;
         if !output.status.success() {
-            let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            let output = quoted(String::from_utf8_lossy(&output.stderr).trim());
             let advice = if request.offline {
                 "run the build once without --offline, or `cargo fetch`: WebAssembly may need packages that this machine doesn't".to_owned()
             } else {
@@ -355,7 +367,7 @@ impl<'a> Builder<'a> {
         std::fs::create_dir_all(&target_dir).map_err(io)?;
         let name = format!("target-{}", target_dir.file_name().unwrap_or_default());
         let waiting = || self.progress.step("Waiting", "for another belljar that seals macros");
-        // Guests of one name leave their files in one place.
+        // Cargo would wait as well, but without a word.
         let _target = self.store.lock_or_wait(&name, waiting)?;
         self.run(workspace, &todo, &sysroot, &libraries, &host, &target_dir)
     }
@@ -405,13 +417,14 @@ impl<'a> Builder<'a> {
         cargo
             .env(nested::VARIABLE, &file)
             .env("RUSTC_WRAPPER", inside::current_exe()?)
-            .args(["build", "--lib", "--message-format=json", "--target", TARGET, "--profile", PROFILE])
+            .args(["build", "--lib", "--keep-going", "--message-format=json", "--target", TARGET])
+            .args(["--profile", PROFILE])
             .arg("--manifest-path")
             .arg(workspace.root.join("Cargo.toml"))
             .args(["--no-default-features", "--features", &features(members)])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        write_default_members(&workspace.root, members)?;
+        write_default_members(workspace, members)?;
         let mut child = Running(cargo.spawn().map_err(self.start_error())?);
         let said = child.0.stderr.take();
         let said = std::thread::spawn(move || {
@@ -420,6 +433,7 @@ impl<'a> Builder<'a> {
             text
         });
         let mut problems: Vec<(String, String)> = Vec::new();
+        let mut refused = None;
         let output = child.0.stdout.take();
         for line in output.into_iter().flat_map(|o| BufReader::new(o).lines()) {
             let Ok(message) = line.and_then(|l| serde_json::from_str(&l).map_err(std::io::Error::from))
@@ -433,9 +447,9 @@ impl<'a> Builder<'a> {
                 }
                 Message::CompilerArtifact(artifact) => {
                     let member = members.iter().find(|m| artifact.manifest_path == m.dir.join("Cargo.toml"));
-                    let wasm = artifact.filenames.iter().find(|f| f.extension() == Some("wasm"));
-                    if let Some((member, wasm)) = member.zip(wasm) {
-                        self.keep(member, wasm, sysroot)?;
+                    if let Some(member) = member.filter(|_| artifact.target.is_cdylib()) {
+                        // The others are finished first: they are needed in any case.
+                        refused = refused.or(self.keep(member, sysroot).err());
                     }
                 }
                 _ => {}
@@ -443,18 +457,26 @@ impl<'a> Builder<'a> {
         }
         let status = child.0.wait().map_err(self.start_error())?;
         let said = said.join().unwrap_or_default();
+        if let Some(error) = refused {
+            return Err(error);
+        }
         if status.success() {
             return Ok(());
         }
-        let titles: Vec<_> = members.iter().map(|m| m.request.title()).collect();
-        Err(failure(&titles, status, problems, &said))
+        Err(failure(members, status, problems, &said))
     }
 
     /// Puts a finished guest into the store.
-    fn keep(&mut self, member: &Member<'_>, wasm: &Utf8Path, sysroot: &Sysroot) -> Result<(), GuestError> {
+    fn keep(&mut self, member: &Member<'_>, sysroot: &Sysroot) -> Result<(), GuestError> {
         let guest = member.request.title();
-        let linked =
-            std::fs::read(wasm).map_err(|source| GuestError::File { path: wasm.to_owned(), source })?;
+        let path = member.dir.join(nested::LINKED);
+        let linked = std::fs::read(&path).map_err(|source| GuestError::File { path, source })?;
+        // Somebody may be writing while we build.
+        if !member.keyed.local.is_empty()
+            && crate::key::key(self.toolchain, member.request)? != member.keyed.key
+        {
+            return Err(GuestError::Changed { guest });
+        }
         let module = module::finish(&linked).map_err(|what| GuestError::BadModule {
             guest: guest.clone(),
             advice: advice(&what),
@@ -573,9 +595,9 @@ fn features(members: &[Member<'_>]) -> String {
 }
 
 /// The workspace's manifest and its lockfile.
-fn write_root(root: &Utf8Path, group: &[(Keyed, &GuestRequest)]) -> Result<(), GuestError> {
+fn write_root(workspace: &Workspace, group: &[(Keyed, &GuestRequest)]) -> Result<(), GuestError> {
     let Some((first, request)) = group.first() else { return Ok(()) };
-    let members: Vec<&str> = group.iter().map(|(_, r)| r.name.as_str()).collect();
+    let members: Vec<String> = group.iter().map(|(_, r)| workspace.member_path(&r.name)).collect();
     let assertions = request.debug_assertions;
     let mut manifest = format!("[workspace]\nresolver = \"2\"\nmembers = {members:?}\n");
     // Writing to a string can't fail.
@@ -583,10 +605,19 @@ fn write_root(root: &Utf8Path, group: &[(Keyed, &GuestRequest)]) -> Result<(), G
         manifest,
         "\n[profile.{PROFILE}]\ninherits = \"release\"\nopt-level = {OPT_LEVEL}\ndebug = false\nstrip = \"none\"\n\
          debug-assertions = {assertions}\noverflow-checks = {assertions}\nlto = \"off\"\npanic = \"unwind\"\n\
-         incremental = false\ncodegen-units = {CODEGEN_UNITS}\nrpath = false\n\
+         incremental = false\nrpath = false\n\
          \n[profile.{PROFILE}.build-override]\nopt-level = 0\ndebug = false\ncodegen-units = 16\n\
          debug-assertions = {assertions}\noverflow-checks = {assertions}\n\n",
     );
+    // Cargo looks at times to see whether a package by path has changed; its content is what counts. The number is part
+    // of what cargo tells builds apart by, and the wrapper replaces it.
+    let roots: BTreeSet<&str> = group.iter().map(|(_, r)| r.name.as_str()).collect();
+    let local: BTreeMap<_, _> = group.iter().flat_map(|(k, _)| &k.local).collect();
+    for (name, files) in local.into_iter().filter(|(name, _)| !roots.contains(name.as_str())) {
+        let [a, b, c, d, ..] = *files.as_bytes();
+        let number = 0x4000_0000 | (u32::from_le_bytes([a, b, c, d]) >> 2);
+        let _ = writeln!(manifest, "[profile.{PROFILE}.package.{name:?}]\ncodegen-units = {number}");
+    }
     let mut reached = BTreeSet::new();
     for (keyed, _) in group {
         reached.extend(keyed.reached.iter().map(|&i| keyed.lock.packages[i].name.as_str()));
@@ -597,24 +628,23 @@ fn write_root(root: &Utf8Path, group: &[(Keyed, &GuestRequest)]) -> Result<(), G
         manifest.push_str(&doc.to_string());
     }
     let roots: Vec<usize> = group.iter().map(|(k, _)| k.root).collect();
-    for (path, text) in
-        [(root.join("Cargo.toml"), manifest), (root.join("Cargo.lock"), first.lock.seed(&roots))]
-    {
+    for (path, text) in [("Cargo.toml", manifest), ("Cargo.lock", first.lock.seed(&roots))] {
+        let path = workspace.root.join(path);
         std::fs::write(&path, text).map_err(|source| GuestError::File { path, source })?;
     }
     Ok(())
 }
 
-/// What guests are compiled with. Both decide their bytes.
+/// What guests are compiled with; it decides their bytes. Compared with 1, 2 and 3: least to build, least to make
+/// native, and quick enough to run.
 const OPT_LEVEL: &str = "\"s\"";
-const CODEGEN_UNITS: u32 = 16;
 
 /// Lets cargo build these members only. A name such as `-p` takes could mean a dependency as well.
-fn write_default_members(root: &Utf8Path, members: &[Member<'_>]) -> Result<(), GuestError> {
-    let path = root.join("Cargo.toml");
+fn write_default_members(workspace: &Workspace, members: &[Member<'_>]) -> Result<(), GuestError> {
+    let path = workspace.root.join("Cargo.toml");
     let io = |source| GuestError::File { path: path.clone(), source };
     let text = std::fs::read_to_string(&path).map_err(io)?;
-    let names: Vec<&str> = members.iter().map(|m| m.request.name.as_str()).collect();
+    let names: Vec<String> = members.iter().map(|m| workspace.member_path(&m.request.name)).collect();
     let rest = text.lines().filter(|l| !l.starts_with("default-members = ")).skip(1);
     let mut new = format!("[workspace]\ndefault-members = {names:?}\n");
     for line in rest {
@@ -654,42 +684,61 @@ fn package_name(id: &str) -> String {
 const LINES: usize = 60;
 
 fn failure(
-    guests: &[String],
+    members: &[Member<'_>],
     status: std::process::ExitStatus,
     problems: Vec<(String, String)>,
     said: &str,
 ) -> GuestError {
-    use std::os::unix::process::ExitStatusExt;
-    let mut by_package: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (package, text) in &problems {
-        by_package.entry(package).or_default().push(text);
-    }
+    let all = || members.iter().map(|m| m.request.title()).collect::<Vec<_>>().join(", ");
     if status.signal().is_some() {
-        return GuestError::Stopped { guest: guests.join(", "), status };
+        return GuestError::Stopped { guest: all(), status };
     }
-    let errors = problems.first().map(|(package, _)| package.as_str());
-    let failed = errors.map_or_else(|| failed_package(said), |p| Some(p.to_owned()));
-    let mut guest = guests.join(", ");
-    // The guest itself, if it is one of them: the others have only been stopped.
-    if let Some(own) = failed.as_ref().and_then(|f| guests.iter().find(|g| *g == f)) {
-        guest.clone_from(own);
+    let failed = problems.first().map(|(package, _)| package.clone()).or_else(|| failed_package(said));
+    let guest = failed.as_deref().and_then(|f| guest_of(members, f)).unwrap_or_else(all);
+    let failed = failed.unwrap_or_else(|| guest.clone());
+    let texts: Vec<&str> =
+        problems.iter().filter(|(p, _)| *p == failed).map(|(_, text)| text.as_str()).collect();
+    let mut text = if texts.is_empty() { said.to_owned() } else { texts.join("\n") };
+    // rustc was told other names for directories; people want the real ones.
+    for member in members {
+        let own = (&member.request.name, &member.request.version, member.manifest.dir());
+        let linked = member.graph.linked.iter().map(|p| (&p.name, &p.version, p.dir.as_path()));
+        for (name, version, dir) in linked.chain([own]) {
+            text = text.replace(&format!("{}/", nested::place(name, version)), &format!("{dir}/"));
+        }
     }
-    let text = match errors.and_then(|package| by_package.get(package)) {
-        Some(texts) => texts.join("\n"),
-        None => said.to_owned(),
+    let advice = if said.contains("failed to run custom build command") {
+        format!(
+            "the build script of {failed} fails; a version or a feature of it that needs no C code can be sealed"
+        )
+    } else if failed == guest {
+        format!("choose a version or features of {failed} that compile for WASI")
+    } else {
+        format!("choose versions or features of {guest} and {failed} that compile for WASI")
     };
-    let lines: Vec<&str> = text.lines().filter(|l| !l.trim_start().starts_with("Compiling ")).collect();
-    let mut output = lines.iter().take(LINES).map(|l| format!("  | {l}\n")).collect::<String>();
+    GuestError::Build { guest, failed, output: quoted(&text), advice }
+}
+
+/// The guest that a package belongs to: itself, or the first one that links it.
+fn guest_of(members: &[Member<'_>], package: &str) -> Option<String> {
+    let is = |name: &str, version: &str| {
+        package == name || package.strip_prefix(name).and_then(|v| v.strip_prefix(' ')) == Some(version)
+    };
+    let own = members.iter().find(|m| is(&m.request.name, &m.request.version));
+    let linking = || members.iter().find(|m| m.graph.linked.iter().any(|p| is(&p.name, &p.version)));
+    own.or_else(linking).map(|m| m.request.title())
+}
+
+/// What cargo or rustc said, set apart from our own words, and not too much of it.
+fn quoted(text: &str) -> String {
+    let noise =
+        |l: &&str| !l.trim_start().starts_with("Compiling ") && !l.starts_with("warning: build failed");
+    let lines: Vec<&str> = text.lines().filter(noise).collect();
+    let mut output: String = lines.iter().take(LINES).map(|l| format!("  | {l}\n")).collect();
     if lines.len() > LINES {
         let _ = writeln!(output, "  | … {} more lines", lines.len() - LINES);
     }
-    let failed = failed.unwrap_or_else(|| guest.clone());
-    let advice = if said.contains("custom build command") || said.contains("build script") {
-        format!("{failed} builds something that isn't Rust; a version or a feature without it can be sealed")
-    } else {
-        format!("choose a version or features of {failed} that know WASI")
-    };
-    GuestError::Build { guest, failed, output: output.trim_end().to_owned(), advice }
+    output.trim_end().to_owned()
 }
 
 /// The package of "could not compile `name`" or "failed to run custom build command for `name v1.0.0`".

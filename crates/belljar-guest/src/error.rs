@@ -34,6 +34,10 @@ pub enum GuestError {
     #[error("the macros of {guest} can't be sealed: cargo was stopped ({status})")]
     Stopped { guest: String, status: std::process::ExitStatus },
     #[error(
+        "the macros of {guest} can't be sealed: its files have changed meanwhile\nnext: run the build again"
+    )]
+    Changed { guest: String },
+    #[error(
         "the macros of {guest} can't be sealed: cargo built no module for it\nnext: this is a fault of belljar; please report it with the name of the package"
     )]
     NoModule { guest: String },

@@ -14,7 +14,7 @@ use crate::toolchain::Toolchain;
 use crate::{GuestError, overlay, scratch};
 
 /// Version of everything in this crate that decides how a guest is built and is not in the key otherwise.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 /// The key of a request. Runs nothing; reads the lockfile and, for packages that are here by path, their files.
 pub fn key(toolchain: &Toolchain, request: &GuestRequest) -> Result<GuestKey, GuestError> {
@@ -29,6 +29,8 @@ pub(crate) struct Keyed {
     /// The package in the lockfile, and what it reaches.
     pub(crate) root: usize,
     pub(crate) reached: BTreeSet<usize>,
+    /// A digest of the files of each package by path that the guest is made of, by name, the guest itself included.
+    pub(crate) local: BTreeMap<String, blake3::Hash>,
     /// Local files that the module is made of.
     pub(crate) sources: Vec<Utf8PathBuf>,
 }
@@ -64,26 +66,30 @@ impl Keyed {
                 add(text.map_or("", String::as_str));
             }
         }
-        let local = local_packages(request, &lock, &reached);
+        let mut local = BTreeMap::new();
         let mut sources = Vec::new();
-        for (name, dir) in &local {
-            add(name);
+        for (name, dir) in local_packages(request, &lock, &reached) {
+            let mut files = blake3::Hasher::new();
             let unreadable = |source| GuestError::File { path: dir.clone(), source };
-            for file in scratch::files(dir).map_err(unreadable)? {
+            for file in scratch::files(&dir).map_err(unreadable)? {
                 let path = dir.join(&file);
                 let content =
                     std::fs::read(&path).map_err(|source| GuestError::File { path: path.clone(), source })?;
-                add(file.as_str());
-                add(&blake3::hash(&content).to_hex());
-                if !matches!(file.as_str(), "Cargo.lock") {
+                field(&mut files, file.as_str());
+                field(&mut files, &blake3::hash(&content).to_hex());
+                if file != "Cargo.lock" {
                     sources.push(path);
                 }
             }
+            let files = files.finalize();
+            field(&mut hasher, &name);
+            field(&mut hasher, &files.to_hex());
+            local.insert(name, files);
         }
         if !local.is_empty() {
-            add(&inherited(&request.workspace_root));
+            field(&mut hasher, &inherited(&request.workspace_root));
         }
-        Ok(Self { key: GuestKey::from(hasher.finalize()), lock, root, reached, sources })
+        Ok(Self { key: GuestKey::from(hasher.finalize()), lock, root, reached, local, sources })
     }
 }
 

@@ -155,7 +155,8 @@ impl Lockfile {
             let member = Locked { source: None, checksum: None, ..self.packages[root].clone() };
             self.write(&member, &mut text);
         }
-        for i in reached {
+        // A package by path that reaches itself (a development dependency may lead back) is the member.
+        for i in reached.into_iter().filter(|i| !(roots.contains(i) && self.packages[*i].source.is_none())) {
             self.write(&self.packages[i], &mut text);
         }
         text
@@ -276,6 +277,18 @@ checksum = "cc"
         assert_eq!(names, ["m 1.0.0", "syn 1.0.0 (registry+https://example.invalid/index)"]);
         assert_eq!(seed.packages[1].checksum.as_deref(), Some("bb"));
         assert!(user.strangers(&seed, &[("m", "1.0.0")]).is_empty());
+    }
+
+    #[test]
+    fn a_member_is_in_the_seed_once() {
+        let user = lock(
+            "[[package]]\nname = \"a\"\nversion = \"1.0.0\"\ndependencies = [\"b\"]\n\n[[package]]\nname = \"b\"\nversion = \"1.0.0\"\ndependencies = [\"a\"]\n",
+        );
+        let names = |roots: &[usize]| -> Vec<String> {
+            lock(&user.seed(roots)).packages.into_iter().map(|p| p.name).collect()
+        };
+        assert_eq!(names(&[0]), ["a", "b"]);
+        assert_eq!(names(&[1, 0]), ["b", "a"]);
     }
 
     #[test]

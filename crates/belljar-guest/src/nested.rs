@@ -156,7 +156,7 @@ impl Nested {
         add("--cap-lints=allow".to_owned());
         add(format!("-Cmetadata={}", metadata(unit, &features)));
         // The last one that matches counts.
-        let name = format!("/belljar/{}-{}", unit.name, unit.version);
+        let name = place(&unit.name, &unit.version);
         add(format!("--remap-path-prefix={}={name}", self.scratch));
         if let Some(out) = &unit.out_dir {
             add(format!("--remap-path-prefix={out}={name}/out"));
@@ -169,13 +169,44 @@ impl Nested {
         for cfg in overlay.into_iter().flat_map(|o| o.cfgs(&features)) {
             add(format!("--cfg={cfg}"));
         }
+        add(format!("-Ccodegen-units={CODEGEN_UNITS}"));
         if unit.dir.starts_with(&self.scratch) {
             add("--cfg=proc_macro".to_owned());
             add(format!("--extern=belljar={}", self.entry));
             add(format!("-Clink-arg={}", self.reactor));
             add("-Clink-arg=--export=_initialize".to_owned());
+            self.own_place(unit, &mut args);
         }
         Ok(args)
+    }
+
+    /// Lets rustc write a guest into its scratch package. Cargo's place for it has no hash in its name: guests of one
+    /// name would share it, and a compiler that outlives a killed build could write there while the next one links.
+    fn own_place(&self, unit: &Unit, args: &mut [OsString]) {
+        let find = |name: &str| args.iter().position(|a| a == name).and_then(|i| args.get(i + 1)?.to_str());
+        let (crate_name, out_dir) = (find("--crate-name"), find("--out-dir"));
+        let extra = args
+            .iter()
+            .filter_map(|a| a.to_str())
+            .find_map(|a| a.strip_prefix("-Cextra-filename=").or_else(|| a.strip_prefix("extra-filename=")));
+        let dep_info = match (crate_name, out_dir) {
+            (Some(name), Some(dir)) => Some(format!("dep-info={dir}/{name}{}.d", extra.unwrap_or_default())),
+            _ => None,
+        };
+        let out_dir = out_dir.map(str::to_owned);
+        for arg in args {
+            if let Some(emit) = arg.to_str().and_then(|a| a.strip_prefix("--emit=")) {
+                let link = format!("link={}", unit.dir.join(LINKED));
+                let kinds = emit.split(',').map(|kind| match kind {
+                    "link" => link.as_str(),
+                    "dep-info" => dep_info.as_deref().unwrap_or(kind),
+                    _ => kind,
+                });
+                *arg = format!("--emit={}", kinds.collect::<Vec<_>>().join(",")).into();
+            } else if out_dir.as_deref().is_some_and(|dir| *arg == *dir) {
+                *arg = unit.dir.join("out").into_string().into();
+            }
+        }
     }
 
     /// The changed copy of a dependency's sources, made once for all units.
@@ -208,6 +239,21 @@ impl Nested {
     }
 }
 
+/// Set here instead, or not at all.
+const DROPPED: [&str; 5] = ["metadata=", "linker=", "linker-flavor=", "incremental=", "codegen-units="];
+
+/// Fixed, for it decides a module's bytes. What cargo says is not how many units there are but what the unit's sources
+/// are (see `build`).
+const CODEGEN_UNITS: u32 = 16;
+
+/// Where the linker leaves a guest, in its scratch package.
+pub(crate) const LINKED: &str = "linked.wasm";
+
+/// What a package's directory is called in a module.
+pub(crate) fn place(name: &str, version: &str) -> String {
+    format!("/belljar/{name}-{version}")
+}
+
 /// Cargo's arguments without those that differ between machines or that a guest must not have.
 fn kept(given: &[OsString]) -> Vec<OsString> {
     let mut kept = Vec::with_capacity(given.len() + 16);
@@ -223,9 +269,7 @@ fn kept(given: &[OsString]) -> Vec<OsString> {
             _ => (text, value),
         };
         let dropped = match flag {
-            "-C" => ["metadata=", "linker=", "linker-flavor=", "incremental="]
-                .iter()
-                .any(|p| value.starts_with(p)),
+            "-C" => DROPPED.iter().any(|p| value.starts_with(p)),
             "--extern" => value.starts_with(SHARED_PREFIX),
             _ => flag.starts_with("--cap-lints"),
         };
@@ -336,6 +380,9 @@ mod tests {
             "syn=/y.rlib",
             "--cfg",
             "feature=\"a\"",
+            "--emit=dep-info,link",
+            "--out-dir",
+            "/target/deps",
         ]);
         let strings = |unit: &Unit| -> Vec<String> {
             nested.args(unit, &given).unwrap().into_iter().map(|a| a.into_string().unwrap()).collect()
@@ -351,6 +398,11 @@ mod tests {
             );
         }
         assert!(guest.contains(&"--extern=belljar=/inside/libbelljar.so".to_owned()));
+        assert!(guest.contains(&"--emit=dep-info=/target/deps/m.d,link=/scratch/m/linked.wasm".to_owned()));
+        assert!(dependency.contains(&"--emit=dep-info,link".to_owned()));
+        assert!(
+            !guest.contains(&"/target/deps".to_owned()) && dependency.contains(&"/target/deps".to_owned())
+        );
         assert!(!dependency.iter().any(|a| a.contains("libbelljar.so") || a.contains("reactor")));
         let metadata = |args: &[String]| args.iter().find(|a| a.starts_with("-Cmetadata=")).cloned();
         assert_eq!(metadata(&guest), metadata(&dependency));
