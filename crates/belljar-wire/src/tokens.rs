@@ -83,6 +83,10 @@ pub mod derive_op {
 /// How deep groups may nest, counted on the output. rustc's own parser overflows its stack not far beyond.
 pub const MAX_DEPTH: usize = 2_000;
 
+/// How many tokens an output may stand for once its references are followed: a few bytes could name a large group a
+/// million times.
+pub const MAX_TOKENS: u64 = 20_000_000;
+
 /// The characters a `Punct` can be (`library/proc_macro/src/lib.rs`, `Punct::new`).
 pub const PUNCT_CHARS: &[u8] = b"=<>!~+-*/%^&|@.,;:#$?'";
 
@@ -574,27 +578,25 @@ impl OutputWriter {
     }
 }
 
-/// Which handles of an input begin a tree, and which of those are groups. Lets an output's references be checked
-/// in constant time each.
+/// Which handles of an input begin a tree, and how much stands in each. Lets an output's references be checked in constant
+/// time each.
 #[derive(Debug, Clone)]
 pub struct Shape {
-    kinds: Vec<HandleKind>,
-    streams: u8,
+    /// For each handle: [`LEAF`], [`DELIMITER`], or a group's number of handles, all of it counted.
+    sizes: Vec<u32>,
+    /// Handles of each stream.
+    streams: Vec<u32>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum HandleKind {
-    Leaf,
-    Group,
-    Delimiter,
-}
+const LEAF: u32 = 1;
+const DELIMITER: u32 = 0;
 
 impl Shape {
     /// Reads a whole input once. `bytes` may be unchecked: everything [`Input::check`] finds is found here too.
     pub fn of(bytes: &[u8]) -> Result<Self, Malformed> {
         let input = Input::check(bytes)?;
         // `check` has walked `handles` trees that exist in `bytes`, so this allocation is in proportion to them.
-        let mut kinds = vec![HandleKind::Leaf; input.handles as usize];
+        let mut sizes = vec![LEAF; input.handles as usize];
         let mut todo = input.streams.clone();
         while let Some(s) = todo.pop() {
             let mut r = Reader::new(&bytes[..s.end]);
@@ -604,36 +606,33 @@ impl Shape {
                 let tree = read_tree(&mut r, handle)?;
                 if let InTree::Group { contents, .. } = tree {
                     let h = handle as usize;
-                    kinds[h] = HandleKind::Group;
-                    kinds[h + 1] = HandleKind::Delimiter;
-                    kinds[h + 2] = HandleKind::Delimiter;
+                    sizes[h..h + 3].copy_from_slice(&[tree.handles(), DELIMITER, DELIMITER]);
                     todo.push(contents);
                 }
                 handle += tree.handles();
             }
         }
-        Ok(Self { kinds, streams: input.streams.len() as u8 })
+        Ok(Self { sizes, streams: input.streams.iter().map(|s| s.handles).collect() })
     }
 
     #[must_use]
     pub fn handles(&self) -> u32 {
-        self.kinds.len() as u32
+        self.sizes.len() as u32
     }
 
-    #[must_use]
-    pub fn streams(&self) -> u8 {
-        self.streams
-    }
-
-    /// Does this handle begin a leaf or a group?
-    #[must_use]
-    pub fn is_tree(&self, handle: u32) -> bool {
-        matches!(self.kinds.get(handle as usize), Some(HandleKind::Leaf | HandleKind::Group))
-    }
-
-    #[must_use]
-    pub fn is_group(&self, handle: u32) -> bool {
-        matches!(self.kinds.get(handle as usize), Some(HandleKind::Group))
+    /// How many tokens a reference stands for, a group's delimiters counted too. The error says what it should
+    /// have referred to.
+    fn size(&self, tree: &OutTree<'_>) -> Result<u32, &'static str> {
+        let of = |handle: u32| self.sizes.get(handle as usize).copied().unwrap_or(DELIMITER);
+        match *tree {
+            OutTree::RefTree(h) if of(h) == DELIMITER => Err("a handle of an input token"),
+            OutTree::RefContents(h) if of(h) <= LEAF => Err("a handle of an input group"),
+            OutTree::RefTree(h) | OutTree::RefContents(h) => Ok(of(h)),
+            OutTree::RefStream(n) => {
+                self.streams.get(usize::from(n)).copied().ok_or("a number of an input stream")
+            }
+            _ => Ok(1),
+        }
     }
 }
 
@@ -647,6 +646,7 @@ pub fn check_output(
     let mut r = Reader::new(bytes);
     let derived = read_derived(&mut r, shape.handles())?.len() as u32;
     let mut open: Vec<usize> = Vec::new();
+    let mut tokens = 0;
     loop {
         while open.last() == Some(&r.pos()) {
             open.pop();
@@ -656,19 +656,20 @@ pub fn check_output(
         }
         let at = r.pos();
         let tree = read_out(&mut r, shape.handles(), derived)?;
-        let bad = |expected| Err(Malformed { expected, at });
+        let bad = |expected| Malformed { expected, at };
+        tokens += u64::from(shape.size(&tree).map_err(bad)?);
+        if tokens > MAX_TOKENS {
+            return Err(bad("fewer tokens"));
+        }
         match tree {
-            OutTree::RefTree(h) if !shape.is_tree(h) => return bad("a handle of an input token"),
-            OutTree::RefContents(h) if !shape.is_group(h) => return bad("a handle of an input group"),
-            OutTree::RefStream(n) if n >= shape.streams() => return bad("a number of an input stream"),
             OutTree::RefTree(_) | OutTree::RefContents(_) | OutTree::RefStream(_) => {}
             OutTree::Group { end, .. } => {
                 open.push(end);
                 if open.len() > MAX_DEPTH {
-                    return bad("groups nested less deep");
+                    return Err(bad("groups nested less deep"));
                 }
             }
-            new => leaf(&new).or_else(bad)?,
+            new => leaf(&new).map_err(bad)?,
         }
         if open.iter().next_back().is_some_and(|&end| r.pos() > end) {
             return Err(Malformed { expected: "a group as long as it says", at });

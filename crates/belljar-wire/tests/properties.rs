@@ -243,6 +243,19 @@ fn derived_spans_name_only_earlier_ones() {
 }
 
 #[test]
+fn references_can_not_be_multiplied_without_end() {
+    let many = vec![Tree::Punct(b',', false); 100_000];
+    let shape = Shape::of(&input_of(&[many])).unwrap();
+    let repeated = |times: usize| {
+        let mut w = OutputWriter::new();
+        (0..times).for_each(|_| w.ref_stream(0));
+        check_output(&w.finish(&[]), &shape, |_| Ok(()))
+    };
+    assert!(repeated(200).is_ok());
+    assert!(repeated(201).is_err());
+}
+
+#[test]
 fn depth_is_limited() {
     let shape = Shape::of(&input_of(&[vec![]])).unwrap();
     let nested = |depth: usize| {
