@@ -30,23 +30,17 @@ impl Seen {
     }
 }
 
-/// Watches the descendants of this process that run `program` until `stop`, and returns them all.
+/// Watches the descendants of this process that run `program` as rustc's wrapper until `stop`, and returns them all.
 pub(crate) fn watch(program: &Utf8Path, stop: &AtomicBool) -> Vec<Seen> {
     let mut seen: BTreeMap<u32, (Instant, Seen)> = BTreeMap::new();
     while !stop.load(Ordering::Acquire) {
         let now = Instant::now();
-        let mut all = Vec::new();
-        descendants(std::process::id(), &mut all);
-        for process in all {
-            let is_program =
-                || fs::read_link(format!("/proc/{process}/exe")).is_ok_and(|exe| exe == *program);
-            if !seen.contains_key(&process) && !is_program() {
-                continue;
-            }
+        let mut wrappers = Vec::new();
+        find(std::process::id(), program, &mut wrappers);
+        for (process, arguments) in wrappers {
             let Some(peak) = peak(process) else { continue };
-            let (start, seen) = seen.entry(process).or_insert_with(|| {
-                (now, Seen { arguments: arguments(process), life: Duration::ZERO, peak: 0 })
-            });
+            let first = (now, Seen { arguments, life: Duration::ZERO, peak: 0 });
+            let (start, seen) = seen.entry(process).or_insert(first);
             seen.life = now - *start;
             seen.peak = seen.peak.max(peak);
         }
@@ -55,20 +49,31 @@ pub(crate) fn watch(program: &Utf8Path, stop: &AtomicBool) -> Vec<Seen> {
     seen.into_values().map(|(_, seen)| seen).collect()
 }
 
-fn descendants(process: u32, all: &mut Vec<u32>) {
+/// Finds wrappers among the descendants of a process, but none among a wrapper's own: what it has forked looks like it
+/// until it has become rustc.
+fn find(process: u32, program: &Utf8Path, wrappers: &mut Vec<(u32, Vec<String>)>) {
     let Ok(tasks) = fs::read_dir(format!("/proc/{process}/task")) else { return };
     for task in tasks.flatten() {
         let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
         for child in children.split_whitespace().filter_map(|child| child.parse().ok()) {
-            all.push(child);
-            descendants(child, all);
+            let arguments = wrapper_arguments(child, program);
+            match arguments {
+                Some(arguments) => wrappers.push((child, arguments)),
+                None => find(child, program, wrappers),
+            }
         }
     }
 }
 
-fn arguments(process: u32) -> Vec<String> {
-    let bytes = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
-    bytes.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+/// The command line of a process if it is `program` as a wrapper that compiles something.
+fn wrapper_arguments(process: u32, program: &Utf8Path) -> Option<Vec<String>> {
+    if fs::read_link(format!("/proc/{process}/exe")).ok()? != *program {
+        return None;
+    }
+    let bytes = fs::read(format!("/proc/{process}/cmdline")).ok()?;
+    let words: Vec<String> =
+        bytes.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into()).collect();
+    words.iter().any(|word| word == "--crate-name").then_some(words)
 }
 
 /// `VmHWM`: the most that was resident at once. `None` when the process has ended.
