@@ -164,10 +164,13 @@ impl Workspace {
 
 impl<'a> Builder<'a> {
     fn build(&mut self, missing: Vec<(Keyed, &'a GuestRequest)>) -> Result<(), GuestError> {
-        for group in groups(missing) {
-            self.build_group(group)?;
-        }
-        Ok(())
+        let (store, toolchain) = (self.store, self.toolchain);
+        std::thread::scope(|scope| {
+            // Needed soon, and there after the first time. A failure comes up where it is needed.
+            scope.spawn(|| inside::host(store, toolchain).is_ok());
+            scope.spawn(|| inside::guest(store, toolchain, &toolchain.aborting).is_ok());
+            groups(missing).into_iter().try_for_each(|group| self.build_group(group))
+        })
     }
 
     /// Builds guests that can be in one workspace.
@@ -443,6 +446,8 @@ impl<'a> Builder<'a> {
             match message {
                 Message::CompilerMessage(m) if m.message.level == DiagnosticLevel::Error => {
                     let text = m.message.rendered.unwrap_or(m.message.message);
+                    let text =
+                        members.iter().fold(text, |text, member| member.in_real_paths(workspace, &text));
                     problems.push((package_name(&m.package_id.repr), text));
                 }
                 Message::CompilerArtifact(artifact) => {
@@ -495,6 +500,19 @@ impl<'a> Builder<'a> {
         self.done += 1;
         self.progress.step("Sealed", &format!("{guest} ({}/{})", self.done, self.total));
         Ok(())
+    }
+}
+
+impl Member<'_> {
+    /// An error of the compiler's with this package's own directory in place of its scratch copy: relative to where the
+    /// user is, if it is below.
+    fn in_real_paths(&self, workspace: &Workspace, text: &str) -> String {
+        let (Some(root), Some(dir)) = (workspace.root.file_name(), self.dir.file_name()) else {
+            return text.to_owned();
+        };
+        let real = self.manifest.dir();
+        let real = real.strip_prefix(&self.request.cwd).unwrap_or(real);
+        text.replace(&format!("{root}/{dir}/"), &real.join("").to_string())
     }
 }
 

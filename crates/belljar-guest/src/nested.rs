@@ -244,7 +244,7 @@ const DROPPED: [&str; 5] = ["metadata=", "linker=", "linker-flavor=", "increment
 
 /// Fixed, for it decides a module's bytes. What cargo says is not how many units there are but what the unit's sources
 /// are (see `build`).
-const CODEGEN_UNITS: u32 = 16;
+const CODEGEN_UNITS: u32 = 4;
 
 /// Where the linker leaves a guest, in its scratch package.
 pub(crate) const LINKED: &str = "linked.wasm";
