@@ -512,7 +512,7 @@ impl Member<'_> {
         };
         let real = self.manifest.dir();
         let real = real.strip_prefix(&self.request.cwd).unwrap_or(real);
-        text.replace(&format!("{root}/{dir}/"), &real.join("").to_string())
+        text.replace(&format!("{root}/{dir}/"), real.join("").as_str())
     }
 }
 
