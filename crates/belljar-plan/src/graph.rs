@@ -167,6 +167,12 @@ impl Plan {
         list.binary_search(&Unit::of_args(args, cwd)).is_ok()
     }
 
+    /// Is this a unit that only macros need?
+    #[must_use]
+    pub fn skips_unit(&self, unit: &Unit) -> bool {
+        [&self.skipped, &self.skipped_build_scripts].iter().any(|list| list.binary_search(unit).is_ok())
+    }
+
     /// Index in [`Plan::macros`] of the macro that this command line compiles.
     #[must_use]
     pub fn find_macro(&self, args: &RustcArgs, cwd: &Utf8Path) -> Option<usize> {

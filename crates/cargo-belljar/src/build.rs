@@ -12,6 +12,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::report::{self, StatusLines};
 use crate::session::{self, Session, SessionError};
+use crate::wrapper::empty;
 
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,10 @@ pub(crate) enum CommandError {
         "the path of the current directory can't be used: {source}\nnext: belljar needs paths that are UTF-8"
     )]
     Cwd { source: std::io::Error },
+    #[error(
+        "an empty artifact of an earlier build can't be removed ({path}): {source}\nnext: check the rights of the target directory, or `cargo clean`"
+    )]
+    Forget { path: Utf8PathBuf, source: std::io::Error },
     #[error("{macro_package}: no Cargo.toml stands above its crate root {source_path}")]
     NoManifest { macro_package: String, source_path: Utf8PathBuf },
     #[error(
@@ -102,7 +107,9 @@ pub(crate) fn prepare(
         plan.relocate(from, to);
     }
     let records = guests(&planned, &plan, lockfile, workspace)?;
-    let session = Session::new(plan, records, workspace.root.clone());
+    let notes = target_dir.join("empty");
+    empty::forget(&notes, &plan).map_err(|(path, source)| CommandError::Forget { path, source })?;
+    let session = Session::new(plan, records, workspace.root.clone(), notes);
     let mut env = wrapper_env(Some(&session.write(&target_dir.join("sessions"))?))?;
     env.extend(planned.env);
     Ok(env)

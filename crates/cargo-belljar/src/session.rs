@@ -25,6 +25,8 @@ pub(crate) struct Session {
     /// One per macro of the plan, in its order.
     records: Vec<GuestRecord>,
     pub(crate) workspace_root: Utf8PathBuf,
+    /// Where it is noted which units were left empty.
+    pub(crate) empty_notes: Utf8PathBuf,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -38,8 +40,13 @@ pub(crate) struct SessionError {
 }
 
 impl Session {
-    pub(crate) fn new(plan: Plan, records: Vec<GuestRecord>, workspace_root: Utf8PathBuf) -> Self {
-        Self { belljar: belljar_guest::version_line(), plan, records, workspace_root }
+    pub(crate) fn new(
+        plan: Plan,
+        records: Vec<GuestRecord>,
+        workspace_root: Utf8PathBuf,
+        empty_notes: Utf8PathBuf,
+    ) -> Self {
+        Self { belljar: belljar_guest::version_line(), plan, records, workspace_root, empty_notes }
     }
 
     /// Writes the session below `dir` under a name made of its content, whole or not at all, and clears away those that

@@ -7,7 +7,7 @@
 //! a question (`-vV`, `--print`)  → rustc as it is
 //! ```
 
-mod empty;
+pub(crate) mod empty;
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, AsRawFd};
@@ -82,8 +82,9 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
     if unit.kind == CrateKind::ProcMacro {
         return compile_shim(compilers, rustc_args, &unit, &cwd, session.as_ref());
     }
-    if session.as_ref().is_some_and(|session| session.skips(&unit, &cwd)) {
-        empty::write(&unit).map_err(|(path, source)| WrapperError::Empty { path, source })?;
+    if let Some(session) = session.filter(|session| session.skips(&unit, &cwd)) {
+        empty::write(&unit, &cwd, &session.empty_notes)
+            .map_err(|(path, source)| WrapperError::Empty { path, source })?;
         return Ok(ExitCode::SUCCESS);
     }
     with_expander(compilers, rustc_args, &unit)

@@ -80,6 +80,25 @@ fn no_native_code_of_a_macro_is_made() {
     }
 }
 
+#[test]
+fn what_was_left_empty_is_built_when_it_is_needed() {
+    let project = workspace("ws");
+    // The macro asks for the same features as everybody, so that its dependency is the very unit that is needed later.
+    let plain = "glossary = { workspace = true }\n";
+    let mac = project.read("mac/Cargo.toml");
+    project.file(
+        "mac/Cargo.toml",
+        &mac.replace("glossary = { workspace = true, features = [\"loud\"] }\n", plain),
+    );
+    run(&mut project.belljar(&["build", "-p", "app"])).ok();
+    project.file("words/src/main.rs", "fn main() { println!(\"{}\", words::greeting()); }\n");
+    let done = run(&mut project.belljar(&["run", "-q", "-p", "words"])).ok();
+    assert_eq!(done.stdout, "hello\n");
+    // And back, in either order.
+    run(&mut project.belljar(&["build", "-p", "app"])).ok();
+    assert_eq!(run(&mut project.belljar(&["run", "-q", "-p", "words"])).ok().stdout, "hello\n");
+}
+
 fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
     bytes.windows(wanted.len()).any(|window| window == wanted)
 }

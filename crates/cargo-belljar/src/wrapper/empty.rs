@@ -1,17 +1,80 @@
 //! Empty artifacts, for units that only macros need.
 //!
-//! cargo wants to see the files it asked for, and a dep-info file to know when to ask again. Nothing ever reads them:
-//! the macro that would have linked them is a shim.
+//! cargo wants to see the files it asked for, and a dep-info file to know when to ask again. In a build whose plan skips
+//! the unit nothing reads them: the macro that would have linked them is a shim.
+//!
+//! A later build may need the unit for its own sake, and cargo would take the empty files for fresh. So each unit left
+//! empty is noted first, and [`forget`] removes the files of those that a new plan does not skip.
 
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 
-use belljar_plan::{CrateKind, RustcArgs};
+use belljar_plan::{CrateKind, Plan, RustcArgs, Unit};
 use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
 
-/// Writes what `unit` asks for: empty libraries, or a build script that does nothing. The error carries the path.
-pub(super) fn write(unit: &RustcArgs) -> Result<(), (Utf8PathBuf, io::Error)> {
+/// A unit that was left empty.
+#[derive(Serialize, Deserialize)]
+struct Note {
+    unit: Unit,
+    /// What was written for it.
+    files: Vec<Utf8PathBuf>,
+}
+
+/// Removes the artifacts noted in `notes` whose unit `plan` does not skip, so that cargo makes them. The error carries
+/// the path.
+pub(crate) fn forget(notes: &Utf8Path, plan: &Plan) -> Result<(), (Utf8PathBuf, io::Error)> {
+    let entries = match notes.read_dir_utf8() {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err((notes.to_owned(), e)),
+    };
+    for entry in entries {
+        let path = entry.map_err(|e| (notes.to_owned(), e))?.into_path();
+        let text = std::fs::read(&path).map_err(|e| (path.clone(), e))?;
+        // A note is written whole before its artifacts: one that can't be read is nobody's.
+        let note: Option<Note> = serde_json::from_slice(&text).ok();
+        if note.as_ref().is_some_and(|note| plan.skips_unit(&note.unit)) {
+            continue;
+        }
+        for file in note.into_iter().flat_map(|note| note.files) {
+            remove(&file)?;
+        }
+        remove(&path)?;
+    }
+    Ok(())
+}
+
+fn remove(path: &Utf8Path) -> Result<(), (Utf8PathBuf, io::Error)> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err((path.to_owned(), e)),
+        _ => Ok(()),
+    }
+}
+
+/// Notes, below `notes`, that these files are to be empty.
+fn note(notes: &Utf8Path, unit: Unit, files: Vec<Utf8PathBuf>) -> Result<(), (Utf8PathBuf, io::Error)> {
+    let error = |e| (notes.to_owned(), e);
+    let json = serde_json::to_vec(&Note { unit, files }).map_err(|e| error(e.into()))?;
+    std::fs::create_dir_all(notes).map_err(error)?;
+    let mut file = tempfile::NamedTempFile::new_in(notes).map_err(error)?;
+    file.write_all(&json).map_err(error)?;
+    let path = notes.join(format!("{}.json", blake3::hash(&json).to_hex()));
+    file.persist(path).map_err(|e| error(e.error))?;
+    Ok(())
+}
+
+/// Writes what `unit`, compiled in `cwd`, asks for: empty libraries, or a build script that does nothing, once that stands
+/// in `notes`. The error carries the path.
+pub(super) fn write(
+    unit: &RustcArgs,
+    cwd: &Utf8Path,
+    notes: &Utf8Path,
+) -> Result<(), (Utf8PathBuf, io::Error)> {
     let emits = |what: &str| unit.emit.iter().any(|e| e == what);
+    let endings: &[(&str, &str)] = &[("lib", ".rmeta"), ("lib", ".rlib"), ("", "")];
+    let files = endings.iter().filter_map(|(prefix, ending)| unit.output(prefix, ending));
+    note(notes, Unit::of_args(unit, cwd), files.map(|file| cwd.join(file)).collect())?;
     let mut made = Vec::new();
     if unit.kind == CrateKind::BuildScript {
         let script = unit.output("", "").ok_or_else(no_directory)?;
@@ -46,10 +109,7 @@ pub(super) fn write(unit: &RustcArgs) -> Result<(), (Utf8PathBuf, io::Error)> {
 
 fn put(path: &Utf8Path, bytes: &[u8]) -> Result<(), (Utf8PathBuf, io::Error)> {
     // A file of an earlier real build may be shared by a hard link: replaced, never written into.
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err((path.to_owned(), e)),
-        _ => {}
-    }
+    remove(path)?;
     std::fs::write(path, bytes).map_err(|e| (path.to_owned(), e))
 }
 
