@@ -6,6 +6,7 @@
 mod bench;
 mod demo;
 mod fidelity;
+mod msrv;
 mod project;
 mod setup_toolchain;
 mod test;
@@ -29,6 +30,8 @@ enum Chore {
     Demo(demo::Args),
     /// Compile every fidelity fixture natively and sealed, and compare what the compiler says
     Fidelity(fidelity::Args),
+    /// Check that belljar builds with the oldest Rust it says it needs
+    Msrv(msrv::Args),
     /// Make what guests are compiled with, from Debian's packages alone
     SetupToolchain(setup_toolchain::Args),
     /// Set up, then check formatting and lints and run all tests; what CI runs
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Chore::Demo(args) => demo::run(&args).map_err(Into::into),
         Chore::Bench(args) => bench::run(&args).map_err(Into::into),
         Chore::Fidelity(args) => fidelity::run(&args).map_err(Into::into),
+        Chore::Msrv(args) => msrv::run(&args).map_err(Into::into),
         Chore::SetupToolchain(args) => setup_toolchain::run(&args).map_err(Into::into),
         Chore::Test(args) => test::run(&args).map_err(Into::into),
     };

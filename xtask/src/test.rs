@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use camino::Utf8Path;
 
+use crate::msrv::{self, MsrvError};
 use crate::project::{self, ProjectError};
 use crate::setup_toolchain::{self, SetupError};
 
@@ -20,6 +21,8 @@ pub(crate) enum TestError {
     Setup(#[from] SetupError),
     #[error(transparent)]
     Project(#[from] ProjectError),
+    #[error(transparent)]
+    Msrv(#[from] MsrvError),
     #[error("`cargo {0}` failed; what it found is above")]
     Failed(String),
 }
@@ -38,6 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, TestError> {
         inside(&["clippy", "--manifest-path", &manifest, "--all-targets", "--", "-D", "warnings"], &sources)?;
         inside(&["test", "--manifest-path", &manifest], &sources)?;
     }
+    msrv::run(&msrv::Args {})?;
     cargo(&["test", "--workspace", "--doc"])?;
     let mut words = vec!["nextest", "run", "--workspace"];
     words.extend(args.runner.iter().map(String::as_str));
