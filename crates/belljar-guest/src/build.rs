@@ -10,6 +10,8 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use belljar_store::{Area, GuestRecord, Store};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -20,7 +22,7 @@ use crate::graph::Graph;
 use crate::inside::{self, GuestInside, HostInside};
 use crate::key::Keyed;
 use crate::lock::Lockfile;
-use crate::manifest::{self, Manifest};
+use crate::manifest::{self, Manifest, WholeSyn};
 use crate::nested::{self, Nested};
 use crate::rewrite::Rules;
 use crate::toolchain::{self, Sysroot, TARGET, Toolchain};
@@ -167,8 +169,7 @@ impl<'a> Builder<'a> {
         let (store, toolchain) = (self.store, self.toolchain);
         std::thread::scope(|scope| {
             // Needed soon, and there after the first time. A failure comes up where it is needed.
-            scope.spawn(|| inside::host(store, toolchain).is_ok());
-            scope.spawn(|| inside::guest(store, toolchain, &toolchain.aborting).is_ok());
+            scope.spawn(|| inside::prepare(store, toolchain).is_ok());
             groups(missing).into_iter().try_for_each(|group| self.build_group(group))
         })
     }
@@ -176,31 +177,22 @@ impl<'a> Builder<'a> {
     /// Builds guests that can be in one workspace.
     fn build_group(&mut self, group: Vec<(Keyed, &'a GuestRequest)>) -> Result<(), GuestError> {
         let workspace = self.workspace()?;
-        let mut manifests = Vec::new();
-        for (_, request) in &group {
-            let manifest = Manifest::read(
-                &self.toolchain.cargo,
-                &request.cwd,
-                &request.manifest_path,
-                &request.features,
-            );
-            manifests
-                .push(manifest.map_err(|source| GuestError::Manifest { guest: request.title(), source })?);
-        }
-        let mut dirs = Vec::new();
-        for ((keyed, request), manifest) in group.iter().zip(&manifests) {
-            let dir = workspace.member(&request.name);
-            let io = |source| GuestError::File { path: dir.clone(), source };
-            std::fs::create_dir_all(&dir).map_err(io)?;
-            scratch::mirror(manifest.dir(), &dir, Rules { markers: true, ..Rules::default() }).map_err(io)?;
-            std::fs::write(dir.join("Cargo.toml"), manifest.scratch(&keyed.lock, &keyed.reached))
-                .map_err(io)?;
-            dirs.push(dir);
-        }
+        let scratched = in_parallel(&group, |(keyed, request)| self.scratch(&workspace, keyed, request))?;
         write_root(&workspace, &group)?;
+        let pairs: Vec<_> = group.iter().zip(scratched).collect();
+        let graphs = in_parallel(&pairs, |((keyed, request), (manifest, dir))| {
+            let graph = self.graph(request, manifest, dir)?;
+            match WholeSyn::of(&graph) {
+                WholeSyn::No => Ok(graph),
+                whole => {
+                    write_manifest(dir, keyed, manifest, &whole)?;
+                    self.graph(request, manifest, dir)
+                }
+            }
+        })?;
+        let scratched: Vec<_> = pairs.into_iter().map(|(_, scratched)| scratched).collect();
         let mut members = Vec::new();
-        for (((keyed, request), manifest), dir) in group.into_iter().zip(manifests).zip(dirs) {
-            let graph = self.graph(request, &manifest, &dir)?;
+        for (((keyed, request), (manifest, dir)), graph) in group.into_iter().zip(scratched).zip(graphs) {
             let unwinds = graph.linked.iter().any(|p| unwind::catches(&p.name, &p.dir))
                 || unwind::catches(&request.name, manifest.dir());
             members.push(Member { keyed, request, manifest, dir, graph, unwinds });
@@ -214,6 +206,24 @@ impl<'a> Builder<'a> {
             self.build_batch(&workspace, batch)?;
         }
         Ok(())
+    }
+
+    /// Makes the scratch package of a guest.
+    fn scratch(
+        &self,
+        workspace: &Workspace,
+        keyed: &Keyed,
+        request: &GuestRequest,
+    ) -> Result<(Manifest, Utf8PathBuf), GuestError> {
+        let manifest =
+            Manifest::read(&self.toolchain.cargo, &request.cwd, &request.manifest_path, &request.features)
+                .map_err(|source| GuestError::Manifest { guest: request.title(), source })?;
+        let dir = workspace.member(&request.name);
+        let io = |source| GuestError::File { path: dir.clone(), source };
+        std::fs::create_dir_all(&dir).map_err(io)?;
+        scratch::mirror(manifest.dir(), &dir, Rules { markers: true, ..Rules::default() }).map_err(io)?;
+        write_manifest(&dir, keyed, &manifest, &WholeSyn::No)?;
+        Ok((manifest, dir))
     }
 
     fn workspace(&self) -> Result<Workspace, GuestError> {
@@ -372,7 +382,20 @@ impl<'a> Builder<'a> {
         let waiting = || self.progress.step("Waiting", "for another belljar that seals macros");
         // Cargo would wait as well, but without a word.
         let _target = self.store.lock_or_wait(&name, waiting)?;
-        self.run(workspace, &todo, &sysroot, &libraries, &host, &target_dir)
+        match self.run(workspace, &todo, &sysroot, &libraries, &host, &target_dir) {
+            // One of them may use what it doesn't ask for.
+            Err(GuestError::Build { ref output, .. }) if output.contains("syn") => {
+                let mut left = Vec::new();
+                for member in todo {
+                    if known(self.store, &member.keyed)?.is_none() {
+                        write_manifest(&member.dir, &member.keyed, &member.manifest, &WholeSyn::All)?;
+                        left.push(member);
+                    }
+                }
+                self.run(workspace, &left, &sysroot, &libraries, &host, &target_dir)
+            }
+            built => built,
+        }
     }
 
     /// Cargo looks at `rustc -vV` only to tell compilers apart, so each std has a directory of its own; and so has each
@@ -497,6 +520,7 @@ impl<'a> Builder<'a> {
             sources: Vec::new(),
         };
         self.store.put_guest(&member.keyed.key, &record)?;
+        self.progress.sealed(&record);
         self.done += 1;
         self.progress.step("Sealed", &format!("{guest} ({}/{})", self.done, self.total));
         Ok(())
@@ -602,6 +626,42 @@ fn batches(members: Vec<Member<'_>>) -> Vec<Vec<Member<'_>>> {
         }
     }
     batches
+}
+
+/// Does something for each of them that mostly waits for another program; as many at once as there are processors.
+fn in_parallel<T: Sync, R: Send>(
+    items: &[T],
+    work: impl Fn(&T) -> Result<R, GuestError> + Sync,
+) -> Result<Vec<R>, GuestError> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    let next = AtomicUsize::new(0);
+    let done = std::sync::Mutex::new(Vec::with_capacity(items.len()));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some((i, item)) =
+                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, items.get(i)?)))
+                {
+                    let result = work(item);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((i, result));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(i, _)| *i);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+fn write_manifest(
+    dir: &Utf8Path,
+    keyed: &Keyed,
+    manifest: &Manifest,
+    whole_syn: &WholeSyn,
+) -> Result<(), GuestError> {
+    let path = dir.join("Cargo.toml");
+    std::fs::write(&path, manifest.scratch(&keyed.lock, &keyed.reached, whole_syn))
+        .map_err(|source| GuestError::File { path, source })
 }
 
 /// Features in the form that tells packages apart.

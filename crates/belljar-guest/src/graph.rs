@@ -68,21 +68,32 @@ pub(crate) struct Graph {
     pub(crate) linked: BTreeSet<GraphPackage>,
     /// In an order in which they can be built.
     pub(crate) macros: Vec<UsedMacro>,
+    /// The features of what is linked, by name and version.
+    linked_features: BTreeMap<(String, String), Vec<String>>,
     features: Features,
 }
 
 impl Graph {
     pub(crate) fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
         let raw: Raw = serde_json::from_slice(json)?;
-        let mut graph = Self { linked: BTreeSet::new(), macros: Vec::new(), features: BTreeMap::new() };
+        let mut graph = Self {
+            linked: BTreeSet::new(),
+            macros: Vec::new(),
+            linked_features: BTreeMap::new(),
+            features: BTreeMap::new(),
+        };
         for (i, unit) in raw.units.iter().enumerate() {
             if raw.roots.contains(&i) || unit.mode == "run-custom-build" {
                 continue;
             }
             let id = (unit.pkg_id.clone(), unit.target.kind.clone(), unit.platform.is_some());
             graph.features.insert(id, unit.features.clone());
-            if unit.platform.is_some() {
-                graph.linked.extend(package(unit));
+            if unit.platform.is_some()
+                && let Some(package) = package(unit)
+            {
+                let id = (package.name.clone(), package.version.clone());
+                graph.linked_features.entry(id).or_default().extend(unit.features.iter().cloned());
+                graph.linked.insert(package);
             }
         }
         for i in in_order(&raw.units) {
@@ -95,6 +106,15 @@ impl Graph {
             }
         }
         Ok(graph)
+    }
+
+    /// The versions of a linked package, with the features of each.
+    pub(crate) fn linked_as<'g>(
+        &'g self,
+        name: &'g str,
+    ) -> impl Iterator<Item = (&'g str, &'g [String])> + 'g {
+        let of_name = self.linked_features.iter().filter(move |((n, _), _)| n == name);
+        of_name.map(|((_, version), features)| (version.as_str(), features.as_slice()))
     }
 
     /// Would each of the two be built exactly the same if cargo built both at once?
@@ -182,6 +202,7 @@ mod tests {
         let names = |p: &GraphPackage| (p.name.clone(), p.version.clone(), p.origin);
         let linked: Vec<_> = graph.linked.iter().map(names).collect();
         assert_eq!(linked, [("syn".to_owned(), "2.0.1".to_owned(), Origin::Registry)]);
+        assert_eq!(graph.linked_as("syn").collect::<Vec<_>>(), [("2.0.1", &["full".to_owned()][..])]);
         let macros: Vec<_> = graph.macros.iter().map(|m| names(&m.package)).collect();
         assert_eq!(macros[0], ("inner".to_owned(), "0.2.0".to_owned(), Origin::Git));
         assert_eq!(macros[1], ("outer".to_owned(), "0.1.0".to_owned(), Origin::Registry));

@@ -106,6 +106,15 @@ pub fn host(store: &Store, toolchain: &Toolchain) -> Result<HostInside, GuestErr
     Ok(HostInside { lib_dir })
 }
 
+/// Compiles what every build with a toolchain needs of this, if need be.
+pub fn prepare(store: &Store, toolchain: &Toolchain) -> Result<(), GuestError> {
+    std::thread::scope(|scope| {
+        let guest = scope.spawn(|| guest(store, toolchain, &toolchain.aborting));
+        host(store, toolchain)?;
+        guest.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map(drop)
+    })
+}
+
 /// The parts for guests on that std, compiled if need be.
 pub(crate) fn guest(
     store: &Store,

@@ -16,6 +16,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::{Dependency, DependencyKind, Package, Target, TargetKind};
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, Value, value};
 
+use crate::graph::Graph;
 use crate::lock::Lockfile;
 
 /// Crates with a fixed set of features, by name and the beginning of their version.
@@ -26,7 +27,41 @@ const SHARED: [(&str, &str, &[&str]); 5] = [
     ("syn", "2.", SYN),
     ("syn", "3.", SYN),
 ];
-const SYN: &[&str] = &["default", "extra-traits", "fold", "full", "visit", "visit-mut"];
+
+/// What most macros use of syn. The rest of it takes a quarter longer to compile, so it is there only for guests that
+/// ask for some of it: [`WholeSyn`].
+const SYN: &[&str] = &["default", "full", "visit-mut"];
+const SYN_REST: [&str; 3] = ["extra-traits", "fold", "visit"];
+
+/// The versions of syn that a guest needs more of than [`SYN`]; it then gets all. Nothing but the guest itself decides.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) enum WholeSyn {
+    /// Of none, as far as is known.
+    #[default]
+    No,
+    /// Of those that its packages ask for.
+    Asked(BTreeSet<String>),
+    /// Of all: it is used without being asked for, which natively works where another crate of the build asks.
+    All,
+}
+
+impl WholeSyn {
+    /// What a guest with that graph asks for.
+    pub(crate) fn of(graph: &Graph) -> Self {
+        let more = |features: &[String]| features.iter().any(|f| SYN_REST.contains(&f.as_str()));
+        let asked: BTreeSet<String> =
+            graph.linked_as("syn").filter(|(_, f)| more(f)).map(|(version, _)| version.to_owned()).collect();
+        if asked.is_empty() { Self::No } else { Self::Asked(asked) }
+    }
+
+    fn covers(&self, version: &str) -> bool {
+        match self {
+            Self::No => false,
+            Self::Asked(versions) => versions.contains(version),
+            Self::All => true,
+        }
+    }
+}
 
 /// Names under which the scratch package depends on the [`SHARED`] crates begin with this.
 pub(crate) const SHARED_PREFIX: &str = "belljar_shared_";
@@ -118,7 +153,7 @@ impl Manifest {
     }
 
     /// The scratch package's manifest. `lock` and `reached` say what of [`SHARED`] is there to be shared.
-    pub(crate) fn scratch(&self, lock: &Lockfile, reached: &BTreeSet<usize>) -> String {
+    pub(crate) fn scratch(&self, lock: &Lockfile, reached: &BTreeSet<usize>, whole_syn: &WholeSyn) -> String {
         let mut doc = DocumentMut::new();
         doc["package"] = Item::Table(self.package_table());
         doc["lib"] = Item::Table(self.lib_table());
@@ -133,7 +168,7 @@ impl Manifest {
             features[feature] = value(list);
         }
         doc["features"] = Item::Table(features);
-        let mut shared = self.shared(lock, reached);
+        let mut shared = self.shared(lock, reached, whole_syn);
         let mut there = BTreeSet::new();
         for dependency in &self.package.dependencies {
             let section = match dependency.kind {
@@ -152,7 +187,7 @@ impl Manifest {
                 // Cargo wants one name for a package, however often it is depended on.
                 shared.key = Some(name.to_owned());
                 if dependency.kind == DependencyKind::Normal {
-                    more.extend(shared.features);
+                    more.extend(shared.features.iter().copied());
                     there.insert(n);
                 }
             }
@@ -256,7 +291,12 @@ impl Manifest {
         active
     }
 
-    fn shared<'l>(&self, lock: &'l Lockfile, reached: &BTreeSet<usize>) -> Vec<Shared<'l>> {
+    fn shared<'l>(
+        &self,
+        lock: &'l Lockfile,
+        reached: &BTreeSet<usize>,
+        whole_syn: &WholeSyn,
+    ) -> Vec<Shared<'l>> {
         let mut shared = Vec::new();
         for &i in reached {
             let package = &lock.packages[i];
@@ -272,6 +312,10 @@ impl Manifest {
                 && by_version
                 && complete
             {
+                let mut features = features.to_vec();
+                if package.name == "syn" && whole_syn.covers(&package.version) {
+                    features.extend(SYN_REST);
+                }
                 shared.push(Shared { name: &package.name, version: &package.version, features, key: None });
             }
         }
@@ -283,7 +327,7 @@ impl Manifest {
 struct Shared<'l> {
     name: &'l str,
     version: &'l str,
-    features: &'static [&'static str],
+    features: Vec<&'static str>,
     /// By which the macro package already depends on it.
     key: Option<String>,
 }
@@ -467,7 +511,7 @@ mod tests {
     }
 
     fn scratch(manifest: &Manifest) -> DocumentMut {
-        manifest.scratch(&Lockfile::default(), &BTreeSet::new()).parse().unwrap()
+        manifest.scratch(&Lockfile::default(), &BTreeSet::new(), &WholeSyn::No).parse().unwrap()
     }
 
     #[test]

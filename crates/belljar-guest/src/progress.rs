@@ -1,8 +1,13 @@
 //! How long work is shown while it goes on.
 
+use belljar_store::GuestRecord;
+
 /// Told about each step, as cargo tells it: a verb, and what it is about.
 pub trait Progress: Sync {
     fn step(&self, verb: &str, what: &str);
+
+    /// A guest is in the store from now on.
+    fn sealed(&self, _guest: &GuestRecord) {}
 }
 
 /// Says nothing.

@@ -133,7 +133,7 @@ fn guests(
         .iter()
         .map(|m| request(m, lockfile, &workspace.root, &call.cwd, offline))
         .collect::<Result<Vec<_>, _>>()?;
-    let progress = StatusLines::new(quiet(&call.args));
+    let progress = StatusLines::precompiling(quiet(&call.args));
     Ok(belljar_guest::ensure(&store, &toolchain, &requests, &progress)?)
 }
 
@@ -389,7 +389,7 @@ pub(crate) fn setup(unwinding: bool, offline: bool, quiet: bool) -> Result<ExitC
     let progress = StatusLines::new(quiet);
     let options = toolchain::SetupOptions { rustc: rustc(), offline, unwinding };
     let toolchain = toolchain::setup(&store, &options, &progress)?;
-    belljar_guest::inside::host(&store, &toolchain)?;
+    belljar_guest::inside::prepare(&store, &toolchain)?;
     if !quiet {
         report::status("Ready", format_args!("macros are sealed with {}", toolchain.summary()));
     }

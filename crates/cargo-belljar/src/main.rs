@@ -1,18 +1,20 @@
 //! `cargo belljar`: arguments in, reports out.
 //!
-//! The same program plays four roles, told apart by how it is called:
+//! The same program plays five roles, told apart by how it is called:
 //!
 //! | called as | role |
 //! |---|---|
 //! | `cargo-belljar belljar check …` (by cargo) or `cargo-belljar check …` | the command ([`cli`]) |
 //! | `cargo-belljar /path/of/rustc --crate-name …` (by cargo, as `RUSTC_WRAPPER`) | the wrapper ([`wrapper`]) |
 //! | the same, with [`belljar_guest::nested::VARIABLE`] set | the wrapper of a guest's build |
+//! | `cargo-belljar __precompile` (by the command) | makes native code of new modules meanwhile ([`precompile`]) |
 //! | `cargo-belljar __expander` (by a shim that inherited no socket) | an expander alone ([`wrapper::expander`]) |
 
 mod build;
 mod cli;
 mod init;
 mod install;
+mod precompile;
 mod report;
 mod session;
 mod wrapper;
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
     let mut args: Vec<OsString> = std::env::args_os().skip(1).collect();
     match args.first() {
         Some(first) if first == wrapper::EXPANDER => wrapper::expander(),
+        Some(first) if first == precompile::PRECOMPILE => precompile::run(),
         Some(first) if is_compiler(first) => wrapper::run(args),
         Some(first) if first == "belljar" => {
             args.remove(0);

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 
+use crate::precompile::Precompiler;
+
 /// What cargo exits with when a build fails; belljar's own failures are failed builds too.
 pub(crate) const FAILED: u8 = 101;
 
@@ -35,11 +37,17 @@ pub(crate) fn error(error: &dyn std::error::Error) -> ExitCode {
 /// Progress of guest builds, as status lines.
 pub(crate) struct StatusLines {
     quiet: bool,
+    precompiler: Option<Precompiler>,
 }
 
 impl StatusLines {
     pub(crate) fn new(quiet: bool) -> Self {
-        Self { quiet }
+        Self { quiet, precompiler: None }
+    }
+
+    /// For a build that goes on when the guests are there: their native code is made meanwhile.
+    pub(crate) fn precompiling(quiet: bool) -> Self {
+        Self { quiet, precompiler: Some(Precompiler::default()) }
     }
 }
 
@@ -47,6 +55,12 @@ impl belljar_guest::Progress for StatusLines {
     fn step(&self, verb: &str, what: &str) {
         if !self.quiet {
             status(verb, what);
+        }
+    }
+
+    fn sealed(&self, guest: &belljar_guest::GuestRecord) {
+        if let Some(precompiler) = &self.precompiler {
+            precompiler.add(&guest.module);
         }
     }
 }
