@@ -141,6 +141,9 @@ fn engine(stack: usize) -> wasmtime::Result<Engine> {
         .wasm_multi_memory(false)
         .concurrency_support(false)
         // A runaway guest is stopped by the `Ticker`.
+        // Nobody looks at guests with a native debugger.
+        .generate_address_map(false)
+        .native_unwind_info(false)
         .epoch_interruption(true)
         .max_wasm_stack(stack)
         // Not used, but it may not be the smaller one.
