@@ -589,4 +589,43 @@ mod tests {
         // It has no build script.
         assert!(doc.get("build-dependencies").is_none());
     }
+
+    #[test]
+    fn a_guest_gets_all_of_the_syn_that_it_asks_more_of() {
+        let graph = |features: &[&str]| {
+            let temporary = tempfile::tempdir().unwrap();
+            let dir = Utf8Path::from_path(temporary.path()).unwrap();
+            std::fs::write(dir.join("Cargo.toml"), "").unwrap();
+            let json = serde_json::json!({"version": 1, "roots": [], "units": [{
+                "pkg_id": "registry+https://example.invalid/index#syn@2.0.1", "mode": "build",
+                "target": {"kind": ["lib"], "src_path": dir.join("src/lib.rs")},
+                "profile": {"debug_assertions": true}, "platform": "wasm32-wasip1",
+                "features": features, "dependencies": [],
+            }]});
+            WholeSyn::of(&Graph::parse(json.to_string().as_bytes()).unwrap())
+        };
+        assert_eq!(graph(&["default", "full", "printing", "visit-mut"]), WholeSyn::No);
+        let asked = WholeSyn::Asked(BTreeSet::from(["2.0.1".to_owned()]));
+        assert_eq!(graph(&["default", "visit"]), asked);
+
+        let lock = "version = 4\n[[package]]\nname = \"quote\"\nversion = \"1.0.0\"\n\
+             source = \"registry+https://example.invalid/index\"\n\
+             [[package]]\nname = \"syn\"\nversion = \"2.0.1\"\ndependencies = [\"quote\"]\n\
+             source = \"registry+https://example.invalid/index\"\n";
+        let lock = Lockfile::parse(lock).unwrap();
+        let reached = BTreeSet::from([0, 1]);
+        let dependencies = serde_json::json!([dependency("syn", serde_json::json!({"req": "^2"}))]);
+        let manifest = manifest(package(serde_json::json!({}), dependencies), &[]);
+        let features = |whole: &WholeSyn| -> Vec<String> {
+            let doc: DocumentMut = manifest.scratch(&lock, &reached, whole).parse().unwrap();
+            let list = doc["dependencies"]["syn"]["features"].as_array().unwrap();
+            list.iter().filter_map(|f| f.as_str().map(str::to_owned)).collect()
+        };
+        assert_eq!(features(&WholeSyn::No), ["default", "full", "visit-mut"]);
+        for whole in [asked, WholeSyn::All] {
+            assert_eq!(features(&whole), ["default", "extra-traits", "fold", "full", "visit", "visit-mut"]);
+        }
+        let other = WholeSyn::Asked(BTreeSet::from(["1.0.0".to_owned()]));
+        assert_eq!(features(&other), ["default", "full", "visit-mut"]);
+    }
 }
