@@ -20,8 +20,16 @@ pub enum CrateKind {
     Other,
 }
 
-/// The parts of cargo's rustc command line that belljar acts on. Arguments that are not UTF-8 are kept in the command
-/// line and looked at by nobody.
+/// A call of rustc.
+#[derive(Debug, Clone)]
+pub enum RustcCall {
+    /// It compiles nothing that is kept: `-vV`, `--print …`, cargo's probe of what the compiler can do.
+    Question,
+    /// It compiles a crate.
+    Unit(Box<RustcArgs>),
+}
+
+/// The parts of cargo's rustc command line that belljar acts on.
 #[derive(Debug, Clone)]
 pub struct RustcArgs {
     pub crate_name: Option<String>,
@@ -44,12 +52,17 @@ pub struct RustcArgs {
 }
 
 impl RustcArgs {
-    /// Reads the arguments behind the compiler's path. `None` for a call that compiles no crate of a unit: `-vV`,
-    /// `--print …`, and cargo's and build scripts' probes.
-    #[must_use]
-    pub fn read(args: &[OsString]) -> Option<Self> {
+    /// Reads the arguments behind the compiler's path.
+    ///
+    /// Whoever gives a crate its name or a project its flags must not be able to make a unit look like a question, for
+    /// questions go to rustc as they are. So a call with a crate root is a unit, whatever else it says; only what rustc
+    /// reads from standard input, which is nobody's crate, can be a probe. Whatever is a proc macro among other things is
+    /// a proc macro.
+    ///
+    /// The error is an argument that can't be read: one that is not UTF-8, or the name of a file with arguments.
+    pub fn read(args: &[OsString]) -> Result<RustcCall, &OsString> {
         let mut crate_types = Vec::new();
-        let mut test = false;
+        let (mut test, mut asks) = (false, false);
         let mut debug_assertions = None;
         let mut this = Self {
             crate_name: None,
@@ -65,6 +78,10 @@ impl RustcArgs {
             debug_assertions: false,
             json_artifacts: false,
         };
+        let unreadable = |arg: &&OsString| arg.to_str().is_none_or(|arg| arg.starts_with('@'));
+        if let Some(arg) = args.iter().find(unreadable) {
+            return Err(arg);
+        }
         let mut args = args.iter().filter_map(|a| OsStr::to_str(a));
         while let Some(arg) = args.next() {
             let (flag, inline) = match arg.split_once('=') {
@@ -80,7 +97,11 @@ impl RustcArgs {
                 "--emit" => this.emit.extend(value().split(',').map(str::to_owned)),
                 "--json" => this.json_artifacts |= value().split(',').any(|j| j == "artifacts"),
                 "--test" => test = true,
-                "--print" | "-vV" | "-V" | "--version" => return None,
+                "--print" => {
+                    asks = true;
+                    drop(value());
+                }
+                "-vV" | "-V" | "--version" | "-h" | "--help" => asks = true,
                 "--cfg" => {
                     if let Some(feature) = value().strip_prefix("feature=\"") {
                         this.features.push(feature.trim_end_matches('"').to_owned());
@@ -114,21 +135,23 @@ impl RustcArgs {
                 | "--explain" => drop(value()),
                 _ => match arg.strip_prefix("-C") {
                     Some(codegen) => this.codegen(codegen, &mut debug_assertions),
-                    None if !arg.starts_with('-') && this.source.is_none() => {
+                    None if (arg == "-" || !arg.starts_with('-')) && this.source.is_none() => {
                         this.source = Some(arg.into());
                     }
                     None => {}
                 },
             }
         }
-        let name = this.crate_name.as_deref()?;
-        if name == "___" || this.source.is_none() || this.out_dir.is_none() {
-            return None;
+        match this.source.as_deref().map(Utf8Path::as_str) {
+            None => return Ok(RustcCall::Question),
+            Some("-") if asks => return Ok(RustcCall::Question),
+            _ => {}
         }
+        let name = this.crate_name.as_deref().unwrap_or_default();
         let only = |kind: &str| crate_types.len() == 1 && crate_types[0] == kind;
         this.kind = if test {
             CrateKind::Other
-        } else if only("proc-macro") {
+        } else if crate_types.iter().any(|kind| kind == "proc-macro") {
             CrateKind::ProcMacro
         } else if only("lib") || only("rlib") {
             CrateKind::Library
@@ -140,7 +163,7 @@ impl RustcArgs {
         this.features.sort_unstable();
         // rustc's own default: on exactly when nothing is optimised.
         this.debug_assertions = debug_assertions.unwrap_or(this.opt_level == "0");
-        Some(this)
+        Ok(RustcCall::Unit(Box::new(this)))
     }
 
     fn codegen(&mut self, option: &str, debug_assertions: &mut Option<bool>) {
@@ -172,9 +195,13 @@ impl RustcArgs {
 mod tests {
     use super::*;
 
+    /// `None` for a question.
     fn read(line: &str) -> Option<RustcArgs> {
         let args: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
-        RustcArgs::read(&args)
+        match RustcArgs::read(&args).unwrap() {
+            RustcCall::Unit(unit) => Some(*unit),
+            RustcCall::Question => None,
+        }
     }
 
     #[test]
@@ -211,6 +238,31 @@ mod tests {
         assert!(read("- --crate-name ___ --print=file-names --crate-type bin --out-dir /t").is_none());
         assert!(read("--crate-name probe - --out-dir /t --print cfg").is_none());
         assert!(read("").is_none());
+        assert!(read("--print sysroot").is_none());
+    }
+
+    #[test]
+    fn no_name_and_no_flag_makes_a_macro_a_question() {
+        for line in [
+            "--crate-name ___ src/lib.rs --crate-type proc-macro --out-dir /t",
+            "--crate-name m src/lib.rs --crate-type proc-macro --out-dir /t --print=link-args",
+            "--crate-name m src/lib.rs --crate-type proc-macro --out-dir /t -vV",
+            "--crate-name m src/lib.rs --crate-type proc-macro --crate-type rlib --out-dir /t",
+            "--crate-name m src/lib.rs --crate-type=rlib,proc-macro --out-dir /t",
+            "src/lib.rs --crate-type proc-macro",
+            "--crate-name m - --crate-type proc-macro --out-dir /t",
+        ] {
+            assert_eq!(read(line).map(|unit| unit.kind), Some(CrateKind::ProcMacro), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_read_is_no_question() {
+        use std::os::unix::ffi::OsStringExt;
+        for bad in [OsString::from("@/no/such/file"), OsString::from_vec(b"--crate-\xff".to_vec())] {
+            let args = ["--print".into(), "cfg".into(), bad.clone()];
+            assert_eq!(RustcArgs::read(&args).unwrap_err(), &bad);
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::process::{Command, ExitCode, ExitStatus};
 
 use belljar_expander::Expander;
 use belljar_guest::{GuestRecord, shim};
-use belljar_plan::{CrateKind, RustcArgs};
+use belljar_plan::{CrateKind, RustcArgs, RustcCall};
 use belljar_store::Store;
 use belljar_wire::message;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -33,6 +33,10 @@ pub(crate) const EXPANDER: &str = "__expander";
 enum WrapperError {
     #[error("the compiler {compiler} could not be started: {source}")]
     Start { compiler: String, source: std::io::Error },
+    #[error(
+        "`{argument}`, an argument for the compiler, can't be read, so belljar can't tell what it would compile\nnext: belljar needs arguments and paths that are UTF-8, and files with arguments that it may read"
+    )]
+    Argument { argument: String },
     #[error("a socket for the macros of this crate could not be made: {source}")]
     Socket { source: std::io::Error },
     #[error("the current directory can't be used: {source}\nnext: belljar needs paths that are UTF-8")]
@@ -70,8 +74,12 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
     {
         return Ok(belljar_guest::nested::rustc(compilers, rustc_args)?);
     }
-    let Some(unit) = RustcArgs::read(rustc_args) else {
-        return question(compilers, rustc_args);
+    let unit = match RustcArgs::read(rustc_args) {
+        Ok(RustcCall::Unit(unit)) => *unit,
+        Ok(RustcCall::Question) => return question(compilers, rustc_args),
+        Err(argument) => {
+            return Err(WrapperError::Argument { argument: argument.to_string_lossy().into_owned() });
+        }
     };
     let cwd = std::env::current_dir().and_then(|dir| {
         Utf8PathBuf::from_path_buf(dir)

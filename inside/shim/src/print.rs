@@ -1,8 +1,9 @@
 //! What macros print, where they would have printed it.
 //!
 //! rustc speaks to cargo, and cargo to other programs, in lines of JSON on these very streams. So that a macro can't speak
-//! in their place, a line of a macro's that begins like one gets a space before it; and so that rustc's next message
-//! stands on a line of its own, a line that a macro left open is ended when its call ends.
+//! in their place, a line of a macro's that begins like one gets `| ` before it, with which nothing is JSON any more (a
+//! space would be: cargo hands a compiler's standard output on as it is, and readers of JSON skip spaces); and so that
+//! rustc's next message stands on a line of its own, a line that a macro left open is ended when its call ends.
 
 use std::io::{self, Write};
 use std::sync::Mutex;
@@ -45,19 +46,26 @@ fn write(number: u8, text: &[u8]) {
     };
 }
 
-/// The text with a space before every `{` that begins a line. `open` says whether a line was open before, and is set to
-/// whether one is open behind it.
+/// The text with [`MARK`] before every line whose first character that is not white space is a `{`. `open` says whether
+/// a line was open before, and is set to whether one is open behind it: what goes on with it can't be told from a message
+/// that begins there, so it is held to the same rule.
 fn harmless(text: &[u8], open: &mut bool) -> Vec<u8> {
     let mut written = Vec::with_capacity(text.len() + 8);
-    for line in text.split_inclusive(|&b| b == b'\n') {
-        if !*open && line.first() == Some(&b'{') {
-            written.push(b' ');
+    // Some readers also end a line at a carriage return.
+    for line in text.split_inclusive(|&b| b == b'\n' || b == b'\r') {
+        let first = line.iter().find(|b| !b.is_ascii_whitespace());
+        if first == Some(&b'{') {
+            written.extend_from_slice(MARK);
         }
         written.extend_from_slice(line);
-        *open = line.last() != Some(&b'\n');
+    }
+    if let Some(&last) = text.last() {
+        *open = last != b'\n';
     }
     written
 }
+
+const MARK: &[u8] = b"| ";
 
 #[cfg(test)]
 mod tests {
@@ -66,9 +74,14 @@ mod tests {
     #[test]
     fn no_line_begins_like_a_message() {
         let mut open = false;
-        assert_eq!(harmless(b"a\n{\"b\"}\n {", &mut open), b"a\n {\"b\"}\n {");
+        assert_eq!(harmless(b"a\n{\"b\"}\n {", &mut open), b"a\n| {\"b\"}\n|  {");
         assert!(open);
-        assert_eq!(harmless(b"{c}\n{", &mut open), b"{c}\n {", "the first goes on with an open line");
+        assert_eq!(
+            harmless(b"{c}\n\t{", &mut open),
+            b"| {c}\n| \t{",
+            "a line may be open with nothing but spaces"
+        );
+        assert_eq!(harmless(b"x\r{", &mut open), b"x\r| {");
         assert_eq!(harmless(b"", &mut open), b"");
         assert!(open);
         assert_eq!(harmless(b"\n", &mut open), b"\n");

@@ -4,7 +4,9 @@
 //! the unit nothing reads them: the macro that would have linked them is a shim.
 //!
 //! A later build may need the unit for its own sake, and cargo would take the empty files for fresh. So each unit left
-//! empty is noted first, and [`forget`] removes the files of those that a new plan does not skip.
+//! empty is noted first, and [`forget`] removes the files of those that a new plan does not skip. A target directory can
+//! come with a project that somebody else wrote, so a note is not believed: only files that are what belljar leaves
+//! behind, below the target directory, are removed.
 
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -38,11 +40,32 @@ pub(crate) fn forget(notes: &Utf8Path, plan: &Plan) -> Result<(), (Utf8PathBuf, 
             continue;
         }
         for file in note.into_iter().flat_map(|note| note.files) {
-            remove(&file)?;
+            if is_ours(&file, notes) {
+                remove(&file)?;
+            }
         }
         remove(&path)?;
     }
     Ok(())
+}
+
+/// What a build script is that was left empty.
+const SCRIPT: &[u8] = b"#!/bin/sh\nexit 0\n";
+
+/// Is this a file as belljar leaves it, in the target directory that `notes` is in? What isn't is kept: at the worst cargo
+/// takes it for fresh.
+fn is_ours(file: &Utf8Path, notes: &Utf8Path) -> bool {
+    let real = |path: &Utf8Path| path.canonicalize_utf8().ok();
+    let Some((dir, target_dir)) = file.parent().and_then(real).zip(notes.parent().and_then(real)) else {
+        return false;
+    };
+    let Ok(metadata) = file.symlink_metadata() else { return false };
+    let empty = || match metadata.len() {
+        0 => true,
+        n if n == SCRIPT.len() as u64 => std::fs::read(file).is_ok_and(|content| content == SCRIPT),
+        _ => false,
+    };
+    dir.starts_with(target_dir) && metadata.is_file() && empty()
 }
 
 fn remove(path: &Utf8Path) -> Result<(), (Utf8PathBuf, io::Error)> {
@@ -78,7 +101,7 @@ pub(super) fn write(
     let mut made = Vec::new();
     if unit.kind == CrateKind::BuildScript {
         let script = unit.output("", "").ok_or_else(no_directory)?;
-        put(&script, b"#!/bin/sh\nexit 0\n")?;
+        put(&script, SCRIPT)?;
         std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755))
             .map_err(|e| (script.clone(), e))?;
         made.push(("link", script));
@@ -115,4 +138,37 @@ fn put(path: &Utf8Path, bytes: &[u8]) -> Result<(), (Utf8PathBuf, io::Error)> {
 
 fn no_directory() -> (Utf8PathBuf, io::Error) {
     (Utf8PathBuf::new(), io::Error::new(io::ErrorKind::InvalidInput, "no --out-dir was given"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_belljar_leaves_behind_is_removed() {
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(temporary.path()).unwrap();
+        let (target, outside) = (dir.join("target/belljar"), dir.join("outside"));
+        let notes = target.join("empty");
+        for dir in [&notes, &outside, &target.join("debug/deps")] {
+            std::fs::create_dir_all(dir).unwrap();
+        }
+        let written = |path: Utf8PathBuf, content: &[u8]| {
+            std::fs::write(&path, content).unwrap();
+            path
+        };
+        let empty = written(target.join("debug/deps/liba.rmeta"), b"");
+        let script = written(target.join("debug/deps/build-script"), SCRIPT);
+        assert!(is_ours(&empty, &notes) && is_ours(&script, &notes));
+        let full = written(target.join("debug/deps/libb.rmeta"), b"rust");
+        let key = written(outside.join("key"), b"");
+        let linked = target.join("link");
+        std::os::unix::fs::symlink(&outside, &linked).unwrap();
+        let link = target.join("debug/deps/libc.rmeta");
+        std::os::unix::fs::symlink(&key, &link).unwrap();
+        let around = target.join("../../outside/key");
+        for kept in [full, key, linked.join("key"), link, around, target.join("debug/deps/none")] {
+            assert!(!is_ours(&kept, &notes), "{kept}");
+        }
+    }
 }
