@@ -41,8 +41,9 @@ mod imported {
         take(import_ask(ptr, len), 0)
     }
 
-    pub(crate) fn panicked(message: &str) {
-        let (ptr, len) = address(message.as_bytes());
+    /// Tells of a panic, with its message if it has one. No text stands at address 0.
+    pub(crate) fn panicked(message: Option<&str>) {
+        let (ptr, len) = message.map_or((0, 0), |message| address(message.as_bytes()));
         import_panicked(ptr, len);
     }
 

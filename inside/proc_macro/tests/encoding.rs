@@ -154,6 +154,10 @@ fn meanings(
                 trees.push(Plain::Group(delimiter, span.resolve(handles), inside));
                 continue;
             }
+            OutTree::Text { .. }
+            | OutTree::LexedTree { .. }
+            | OutTree::LexedContents { .. }
+            | OutTree::LexedStream { .. } => panic!("nothing was lexed"),
             OutTree::Ident { text, raw, span } => (leaf_text(raw, text), span),
             OutTree::Literal { text, span } => (text.to_owned(), span),
             OutTree::Punct { ch, joint, span } => (punct_text(ch, joint), span),
