@@ -93,7 +93,7 @@ mod module {
         // rustc keeps panics of macros off stderr and shows their message itself. Where a panic ends the instance, this
         // is the last chance to tell it; where it unwinds the macro may catch it, and what escapes is told below.
         panic::set_hook(Box::new(|info| {
-            if cfg!(panic = "abort") && call::active() {
+            if host::PANICS_ABORT && call::active() {
                 host::panicked(info.payload_as_str());
             }
         }));

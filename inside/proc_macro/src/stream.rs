@@ -303,7 +303,7 @@ impl LexError {
 impl fmt::Debug for LexError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.panics {
-            panic_without_message();
+            host::panic_without_message();
         }
         f.debug_tuple("LexError").field(&self.message).finish()
     }
@@ -360,17 +360,13 @@ pub(crate) fn lex_literal(text: &str) -> Result<(), LexError> {
 /// can still have done that to go on with an error, as older versions of proc-macro2 do: such a macro gets the error. One
 /// that shows the error for its author, as `unwrap` does, did not expect it, and panics then.
 fn lexer_panicked() -> LexError {
-    if cfg!(all(target_family = "wasm", panic = "abort")) {
+    if host::PANICS_ABORT {
         LexError { message: "cannot parse string into token stream".to_owned(), panics: true, local: PhantomData }
     } else {
-        panic_without_message()
+        // What rustc's crate makes of a panic that it can't pass on.
+        struct NoMessage;
+        std::panic::panic_any(NoMessage)
     }
-}
-
-/// Panics as what rustc's crate makes of a panic that it can't pass on.
-fn panic_without_message() -> ! {
-    struct NoMessage;
-    std::panic::panic_any(NoMessage)
 }
 
 /// Breaks a text into tokens, all at the call site.
