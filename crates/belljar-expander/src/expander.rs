@@ -82,7 +82,9 @@ impl Expander {
             channel = back;
             match ended {
                 Ok(Outcome::Done(output)) => channel.send(kind::DONE, &output)?,
-                Ok(Outcome::Panicked(message)) => channel.send_optional(kind::PANICKED, message.as_deref())?,
+                Ok(Outcome::Panicked(message)) => {
+                    channel.send_optional(kind::PANICKED, message.as_deref())?
+                }
                 Err(Ended::Failed(error)) => channel.send_text(kind::FAILED, &error.to_string())?,
                 Err(Ended::Gone(error)) => return Err(error),
             }

@@ -205,7 +205,11 @@ impl Call {
     }
 
     /// Checks an output, or a question that is one.
-    fn check_output(&mut self, output: &[u8], malformed: impl FnOnce(Malformed) -> Cause) -> wasmtime::Result<()> {
+    fn check_output(
+        &mut self,
+        output: &[u8],
+        malformed: impl FnOnce(Malformed) -> Cause,
+    ) -> wasmtime::Result<()> {
         let mut exceeded = None;
         // The walk needs the shape, and what is checked on the way the rest.
         let shape = std::mem::take(&mut self.shape);

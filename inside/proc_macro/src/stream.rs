@@ -361,7 +361,11 @@ pub(crate) fn lex_literal(text: &str) -> Result<(), LexError> {
 /// that shows the error for its author, as `unwrap` does, did not expect it, and panics then.
 fn lexer_panicked() -> LexError {
     if host::PANICS_ABORT {
-        LexError { message: "cannot parse string into token stream".to_owned(), panics: true, local: PhantomData }
+        LexError {
+            message: "cannot parse string into token stream".to_owned(),
+            panics: true,
+            local: PhantomData,
+        }
     } else {
         // What rustc's crate makes of a panic that it can't pass on.
         struct NoMessage;

@@ -271,7 +271,11 @@ fn a_text_that_is_not_lexed_so_never_reaches_rustc() {
         (with("a (b)", &lexed(), &|w| w.lexed_tree(0, 99)), "a handle of a text's token"),
         (with("a (b)", &lexed(), &|w| w.lexed_contents(0, 0)), "a handle of a text's group"),
     ] {
-        fails(&mut shim, &returning(&output), &format!("its output is not a token stream: expected {expected} at byte"));
+        fails(
+            &mut shim,
+            &returning(&output),
+            &format!("its output is not a token stream: expected {expected} at byte"),
+        );
     }
     // As a question, too.
     let output = with("a (c)", &lexed(), &nothing);
@@ -288,13 +292,16 @@ fn a_long_text_can_not_be_named_without_end() {
     let commas = 60_000;
     let mut w = InputWriter::lexed();
     w.begin_stream();
-    (0..commas).for_each(|n| drop(w.punct(b',', n + 1 < commas)));
+    for n in 1..=commas {
+        w.punct(b',', n < commas);
+    }
     w.end_stream();
     let mut out = OutputWriter::new();
     out.text(&",".repeat(commas), &w.into_bytes());
     (0..400).for_each(|_| out.lexed_stream(0));
     let output = out.finish(&[]);
-    let wat = returning(&output).replace(r#"(memory (export "memory") 2)"#, r#"(memory (export "memory") 8)"#);
+    let wat =
+        returning(&output).replace(r#"(memory (export "memory") 2)"#, r#"(memory (export "memory") 8)"#);
     fails(&mut shim, &wat, "its output is not a token stream: expected fewer tokens at byte");
 }
 

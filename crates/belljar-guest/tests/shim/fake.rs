@@ -6,7 +6,8 @@ use belljar_wire::abi::{EntryKind, question};
 use belljar_wire::bytes::{Reader, Writer};
 use belljar_wire::message::{self, Expand, kind};
 use belljar_wire::tokens::{
-    Delimiter, Derived, InTree, Input, InputWriter, OutputWriter, StreamAt, WireSpan, check_stream, read_stream, read_tree,
+    Delimiter, Derived, InTree, Input, InputWriter, OutputWriter, StreamAt, WireSpan, check_stream,
+    read_stream, read_tree,
 };
 
 /// Answers until the other end is closed.
@@ -180,7 +181,8 @@ fn expand(socket: &mut UnixStream, request: &Expand<'_>, input: &Input) -> Optio
 }
 
 /// As in `native.rs`.
-const TEXT: &str = "/// documented\nmacro_rules! m { ($a : expr,$($b:tt)*) => { $a+ 1;$($b)* /* gone */ // gone
+const TEXT: &str =
+    "/// documented\nmacro_rules! m { ($a : expr,$($b:tt)*) => { $a+ 1;$($b)* /* gone */ // gone
     }; (/** block */ 'a r#fn) => { \"x\"b'y' [ ] } }";
 
 /// Its tokens: this expander has no lexer.
