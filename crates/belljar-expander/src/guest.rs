@@ -33,6 +33,9 @@ pub(crate) const MAX_NAME: usize = 4096;
 /// Elements of all tables of a guest. Real ones have some thousand.
 const MAX_TABLE: usize = 1 << 20;
 
+/// Bytes that a text costs beside its own: what rustc and this process know of it.
+const TEXT_OVERHEAD: usize = 64;
+
 /// Functions shown when a guest crashed.
 const SHOWN_FRAMES: usize = 5;
 
@@ -247,7 +250,7 @@ impl Call {
 
     /// Counts a text that rustc will lex: it keeps each as long as it runs.
     fn count_text(&mut self, len: usize) -> wasmtime::Result<()> {
-        self.lexed = self.lexed.saturating_add(len);
+        self.lexed = self.lexed.saturating_add(len.saturating_add(TEXT_OVERHEAD));
         if self.lexed > self.limits.output {
             return Err(stop(self.exceeded(Limit::Output)));
         }

@@ -83,13 +83,13 @@ fn expand(socket: &mut UnixStream, request: &Expand<'_>, input: &Input) -> Optio
             (kind::FAILED, text("belljar: it was not answered"))
         }
         "names" => {
-            let mut name = |text: &str| {
+            let name = |text: &str| {
                 let answer = ask(socket, &[&[question::NAME], text.as_bytes()].concat());
                 let mut r = Reader::new(&answer);
                 let name = (r.u8().expect("a flag") == 1).then(|| r.text().expect("a text").to_owned());
                 format!("{name:?}")
             };
-            let names = ["e\u{301}", "名前", "é b", "\u{1f980}", "\u{2013}"].map(|text| name(text));
+            let names = ["e\u{301}", "名前", "é b", "\u{1f980}", "\u{2013}"].map(name);
             (kind::FAILED, text(&names.join("; ")))
         }
         "refused_once" => {
