@@ -85,6 +85,16 @@ impl Channel {
         self.send(kind, payload.as_bytes())
     }
 
+    /// Sends a message that is a text, or that there is none.
+    pub(crate) fn send_optional(&mut self, kind: u8, text: Option<&str>) -> Result<(), ServeError> {
+        let mut payload = Writer::with_capacity(text.map_or(0, str::len) + 6);
+        payload.u8(u8::from(text.is_some()));
+        if let Some(text) = text {
+            payload.text(text);
+        }
+        self.send(kind, payload.as_bytes())
+    }
+
     pub(crate) fn send(&mut self, kind: u8, payload: &[u8]) -> Result<(), ServeError> {
         self.flush()?;
         Ok(message::send(&mut &self.stream, kind, payload)?)

@@ -82,7 +82,9 @@ impl Expander {
             channel = back;
             match ended {
                 Ok(Outcome::Done(output)) => channel.send(kind::DONE, &output)?,
-                Ok(Outcome::Panicked(message)) => channel.send_text(kind::PANICKED, &message)?,
+                Ok(Outcome::Panicked(message)) => {
+                    channel.send_optional(kind::PANICKED, message.as_deref())?
+                }
                 Err(Ended::Failed(error)) => channel.send_text(kind::FAILED, &error.to_string())?,
                 Err(Ended::Gone(error)) => return Err(error),
             }
@@ -130,12 +132,11 @@ impl Expander {
         };
         let (outcome, mut call) = self.run(limits, call, &arguments);
         let ended = match outcome {
-            Ok(Outcome::Panicked(mut message)) => {
-                for (i, line) in call.attempts.lines().iter().enumerate() {
-                    message.push_str(if i == 0 { "\n\n" } else { "\n" });
-                    message.push_str(line);
-                }
-                Ok(Outcome::Panicked(message))
+            Ok(Outcome::Panicked(message)) => {
+                let refused = call.attempts.lines().join("\n");
+                let shown: Vec<String> =
+                    message.into_iter().chain(Some(refused).filter(|lines| !lines.is_empty())).collect();
+                Ok(Outcome::Panicked((!shown.is_empty()).then(|| shown.join("\n\n"))))
             }
             Ok(done) => Ok(done),
             Err(Stopped::Failed(cause)) => Err(failed(name(), cause, std::mem::take(&mut call.attempts))),

@@ -3,6 +3,7 @@
 //! The steps are those of [`belljar_wire::abi`]. Nothing that comes from the guest is believed: addresses and lengths,
 //! questions, the output and every token in it are checked here, and what is not as it should be ends the expansion.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use belljar_policy::{Decision, Policy, Request};
@@ -32,6 +33,9 @@ pub(crate) const MAX_NAME: usize = 4096;
 /// Elements of all tables of a guest. Real ones have some thousand.
 const MAX_TABLE: usize = 1 << 20;
 
+/// Bytes that a text costs beside its own: what rustc and this process know of it.
+const TEXT_OVERHEAD: usize = 64;
+
 /// Functions shown when a guest crashed.
 const SHOWN_FRAMES: usize = 5;
 
@@ -40,8 +44,8 @@ const SHOWN_FRAMES: usize = 5;
 pub(crate) enum Outcome {
     /// The output's bytes, checked.
     Done(Vec<u8>),
-    /// The macro's own message.
-    Panicked(String),
+    /// The macro's own message, if its panic had one that can be shown.
+    Panicked(Option<String>),
 }
 
 /// Why it did not end.
@@ -76,7 +80,12 @@ pub(crate) struct Call {
     memory: Option<Memory>,
     /// What the last question was answered, until the guest takes it.
     answer: Option<Vec<u8>>,
-    panic: Option<String>,
+    /// Set by a panic: its message, if it has one.
+    panic: Option<Option<String>>,
+    /// Texts that rustc is given to lex, by what [`Self::check_text`] knows them by.
+    texts: HashSet<blake3::Hash>,
+    /// Bytes of all of them.
+    lexed: usize,
     questions: u32,
     printed: usize,
     table: usize,
@@ -112,6 +121,8 @@ impl Call {
             memory: None,
             answer: None,
             panic: None,
+            texts: HashSet::new(),
+            lexed: 0,
             questions: 0,
             printed: 0,
             table: 0,
@@ -153,7 +164,8 @@ impl Call {
 
     /// Answers a question; see [`question`] for the forms.
     fn answer_to(&mut self, asked: &[u8]) -> wasmtime::Result<Vec<u8>> {
-        let malformed = |e: Malformed| stop(Cause::Protocol { what: format!("a question: {e}") });
+        let malformed_question = |e| Cause::Protocol { what: format!("a question: {e}") };
+        let malformed = |e| stop(malformed_question(e));
         let mut r = Reader::new(asked);
         let kind = r.u8().map_err(malformed)?;
         match kind {
@@ -163,7 +175,7 @@ impl Call {
                 tokens::read_span(&mut r, handles, derived.len() as u32).map_err(malformed)?;
                 r.end().map_err(malformed)?;
             }
-            question::PRINT => tokens::check_output(r.rest(), &self.shape, check_leaf).map_err(malformed)?,
+            question::PRINT => self.check_output(r.rest(), malformed_question)?,
             question::LEX_STREAM | question::LEX_LITERAL => {
                 let expected = |_| malformed(Malformed { expected: "UTF-8 text", at: 1 });
                 let text = std::str::from_utf8(r.rest()).map_err(expected)?;
@@ -177,8 +189,12 @@ impl Call {
                         w.text(&why);
                         return Ok(w.into_bytes());
                     }
-                    Lexed::AskRustc => {}
+                    Lexed::AskRustc => self.count_text(text.len())?,
                 }
+            }
+            question::NAME => {
+                let expected = |_| malformed(Malformed { expected: "UTF-8 text", at: 1 });
+                std::str::from_utf8(r.rest()).map_err(expected)?;
             }
             _ => return Err(malformed(Malformed { expected: "a kind of question", at: 0 })),
         }
@@ -190,6 +206,64 @@ impl Call {
         check_answer(kind, answer).map_err(|malformed| ServeError::Answer { malformed })?;
         Ok(answer.to_vec())
     }
+
+    /// Checks an output, or a question that is one.
+    fn check_output(
+        &mut self,
+        output: &[u8],
+        malformed: impl FnOnce(Malformed) -> Cause,
+    ) -> wasmtime::Result<()> {
+        let mut exceeded = None;
+        // The walk needs the shape, and what is checked on the way the rest.
+        let shape = std::mem::take(&mut self.shape);
+        let checked = tokens::check_output(output, &shape, |new| match *new {
+            OutTree::Text { text, lexed } => self.check_text(text, lexed).map_err(|why| match why {
+                BadText::Wrong => "a text and what it is lexed to",
+                BadText::TooMuch(error) => {
+                    exceeded = Some(error);
+                    "fewer texts"
+                }
+            }),
+            _ => check_leaf(new),
+        });
+        self.shape = shape;
+        match exceeded {
+            Some(error) => Err(error),
+            None => checked.map_err(|e| stop(malformed(e))),
+        }
+    }
+
+    /// Whether a text is lexed to this stream. Of what only rustc can lex, the shim finds out: it compares as well.
+    fn check_text(&mut self, text: &str, claimed: &[u8]) -> Result<(), BadText> {
+        let mut known_by = blake3::Hasher::new();
+        known_by.update(&text.len().to_le_bytes()).update(text.as_bytes()).update(claimed);
+        if !self.texts.insert(known_by.finalize()) {
+            return Ok(());
+        }
+        self.count_text(text.len()).map_err(BadText::TooMuch)?;
+        match lexer::stream(text) {
+            Lexed::Stream(stream) if stream == claimed => Ok(()),
+            Lexed::AskRustc => Ok(()),
+            Lexed::Stream(_) | Lexed::Error(_) => Err(BadText::Wrong),
+        }
+    }
+
+    /// Counts a text that rustc will lex: it keeps each as long as it runs.
+    fn count_text(&mut self, len: usize) -> wasmtime::Result<()> {
+        self.lexed = self.lexed.saturating_add(len.saturating_add(TEXT_OVERHEAD));
+        if self.lexed > self.limits.output {
+            return Err(stop(self.exceeded(Limit::Output)));
+        }
+        Ok(())
+    }
+}
+
+/// Why a text can't be in an output.
+enum BadText {
+    /// It is lexed to something else, or not at all.
+    Wrong,
+    /// rustc would have to lex too much.
+    TooMuch(wasmtime::Error),
 }
 
 /// Checks the form of rustc's answer.
@@ -197,7 +271,7 @@ fn check_answer(kind: u8, answer: &[u8]) -> Result<(), Malformed> {
     let mut r = Reader::new(answer);
     match kind {
         question::LINE | question::COLUMN => drop(r.varint()?),
-        question::LOCAL_FILE | question::SOURCE_TEXT => match r.u8()? {
+        question::LOCAL_FILE | question::SOURCE_TEXT | question::NAME => match r.u8()? {
             0 => {}
             1 => drop(r.text()?),
             _ => return Err(r.malformed("0 or 1")),
@@ -208,7 +282,8 @@ fn check_answer(kind: u8, answer: &[u8]) -> Result<(), Malformed> {
                 let stream = tokens::read_stream(&mut r, 0)?;
                 tokens::check_stream(answer, stream)?;
             }
-            _ => return Err(r.malformed("0 or 1")),
+            2 => {}
+            _ => return Err(r.malformed("0, 1 or 2")),
         },
         _ => drop(r.text()?),
     }
@@ -277,7 +352,8 @@ pub(crate) fn add_to(linker: &mut Linker<Call>) -> wasmtime::Result<()> {
         let (memory, call) = parts(&mut caller)?;
         let message = memory::bytes(memory, at, len).map_err(stop)?;
         let shown = message.len().min(call.limits.print);
-        call.panic = Some(String::from_utf8_lossy(&message[..shown]).into_owned());
+        let text = || String::from_utf8_lossy(&message[..shown]).into_owned();
+        call.panic = Some((at != 0).then(text));
         Ok(())
     })?;
     Ok(())
@@ -385,7 +461,7 @@ fn enter(store: &mut Store<Call>, loaded: &Loaded, arguments: &Arguments<'_>) ->
         return Err(Failure::Cause(call.exceeded(Limit::Output).into()));
     }
     let output = memory::bytes(bytes, at, len).map_err(|e| Failure::Cause(e.into()))?;
-    tokens::check_output(output, &call.shape, check_leaf).map_err(|e| Failure::Cause(Cause::Output(e)))?;
+    call.check_output(output, Cause::Output)?;
     Ok(Outcome::Done(output.to_vec()))
 }
 

@@ -8,7 +8,7 @@
 //! | `BELLJAR_LIMIT_TIME` | s | 60 | processor time of one expansion |
 //! | `BELLJAR_LIMIT_MEMORY` | MiB | 1024 | a guest's memory |
 //! | `BELLJAR_LIMIT_STACK` | MiB | 16 | a guest's call stack |
-//! | `BELLJAR_LIMIT_OUTPUT` | MiB | 64 | what one call returns or asks, as bytes |
+//! | `BELLJAR_LIMIT_OUTPUT` | MiB | 64 | what one call returns or asks, as bytes; and all text that it has rustc lex |
 //! | `BELLJAR_LIMIT_PRINT` | KiB | 1024 | what one call prints |
 //! | `BELLJAR_LIMIT_QUESTIONS` | 1000 | 1000 | how many questions one call asks |
 
@@ -30,7 +30,7 @@ pub struct Limits {
     pub memory: usize,
     /// Bytes of the call stack. Cranelift's frames are about as large as native ones; rustc gives native macros 8 MiB.
     pub stack: usize,
-    /// Bytes of an output, and of a question.
+    /// Bytes of an output, of a question, and of all texts that rustc lexes for the macro.
     pub output: usize,
     /// Bytes printed.
     pub print: usize,

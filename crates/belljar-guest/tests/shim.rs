@@ -37,7 +37,9 @@ const BEHAVIOURS: &[(&str, &str)] = &[
     ("asked", "Asked"),
     ("printed", "Printed"),
     ("literals", "Literals"),
+    ("lexed", "Lexed"),
     ("panics", "Panics"),
+    ("panics_silently", "PanicsSilently"),
     ("prints", "Prints"),
 ];
 
@@ -49,13 +51,25 @@ const MISBEHAVIOURS: &[&str] = &[
     "unknown_kind",
     "two_replies",
     "no_text",
+    "bad_flag",
+    "flag_and_text",
     "bad_question",
     "lexes",
+    "names",
+    "refused_once",
     "empty",
     "bad_tag",
     "bad_handle",
     "bad_group_handle",
     "bad_stream",
+    "bad_text_number",
+    "later_text",
+    "bad_text_handle",
+    "bad_text_group",
+    "other_tokens",
+    "fewer_tokens",
+    "unlexable",
+    "reported",
     "bad_ident",
     "bad_unicode_ident",
     "bad_raw",
@@ -451,6 +465,10 @@ fn a_panic_reads_as_the_native_one() {
     assert!(text(&sealed.stderr).contains("= help: message: the input is"), "{}", text(&sealed.stderr));
     let (native, sealed) = SHARED.both("panics_json.rs", source, &["--error-format=json"]);
     similar(&without_definition(&native), &without_definition(&sealed));
+    let source = source.replace("panics", "panics_silently").replace("Panics", "PanicsSilently");
+    let (native, sealed) = SHARED.both("panics_silently.rs", &source, &[]);
+    assert_same(&native, &sealed);
+    assert!(!text(&sealed.stderr).contains("help: message"), "{}", text(&sealed.stderr));
 }
 
 #[test]
@@ -499,12 +517,21 @@ fn whatever_the_expander_says_rustc_reports_an_error() {
         ("unknown_kind", message),
         ("two_replies", message),
         ("no_text", message),
+        ("bad_flag", message),
+        ("flag_and_text", message),
         ("bad_question", "gave no tokens: its expander sent a question that breaks the format"),
         ("empty", output),
         ("bad_tag", output),
         ("bad_handle", output),
         ("bad_group_handle", output),
         ("bad_stream", output),
+        ("bad_text_number", output),
+        ("later_text", output),
+        ("bad_text_handle", output),
+        ("bad_text_group", output),
+        ("other_tokens", output),
+        ("fewer_tokens", output),
+        ("unlexable", output),
         ("bad_ident", refused),
         ("bad_unicode_ident", refused),
         ("bad_raw", refused),
@@ -525,9 +552,39 @@ fn whatever_the_expander_says_rustc_reports_an_error() {
 }
 
 #[test]
+fn texts_are_the_native_ones() {
+    let expanded = nasty("lexed", "Lexed");
+    assert!(expanded.contains("/// documented"), "{expanded}");
+    // Each of the seven calls shows it whole, its group once as it came and twice with only the contents.
+    let shown = expanded.matches("($a : expr,$($b:tt)*) => { $a+ 1;$($b)* };").count();
+    assert_eq!(shown, 7 * 4, "{expanded}");
+}
+
+#[test]
+fn names_are_spelled_by_the_compiler() {
+    let errors = errors("names", "macros::names!();");
+    assert!(errors.contains("error: Some(\"\u{e9}\"); Some(\"名前\"); None; None; None\n"), "{errors}");
+    assert_eq!(reported(&errors), 1, "the compiler says nothing of the bad ones: {errors}");
+}
+
+#[test]
+fn what_the_compiler_says_of_a_text_it_says_once() {
+    // The text has been lexed for the macro, is printed, and comes back in the output.
+    let errors = errors("refused_once", "const A: u8 = macros::refused_once!();");
+    assert_eq!(errors.matches("error: invalid digit for a base 2 literal").count(), 1, "{errors}");
+    assert_eq!(reported(&errors), 1, "{errors}");
+}
+
+#[test]
 fn what_rustc_can_not_even_lex_is_an_error_too() {
     let errors = errors("unclosed_literal", "macros::unclosed_literal!(a);");
     assert!(errors.contains("gave no tokens: the compiler refused what it produced"), "{errors}");
+    let errors = self::errors("reported", "macros::reported!(a);");
+    assert!(errors.contains("error[E0765]: unterminated double quote string"), "{errors}");
+    assert!(
+        errors.contains("gave no tokens: its expander sent an output that breaks the format"),
+        "{errors}"
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@
 //! 1. host: `_initialize()`, then `p = belljar_alloc(n)`, and writes the [input](crate::tokens) to `p`;
 //! 2. host: `r = entry(p, n)`; the guest asks questions meanwhile;
 //! 3. guest: returns `(pointer << 32) | length` of the [output](crate::tokens), or [`PANICKED`] after it called
-//!    `panicked` with the message. On a std that aborts it calls `panicked` and traps.
+//!    `panicked`. On a std that aborts it calls `panicked` and traps.
 
 use crate::bytes::{Malformed, Reader, Writer};
 
@@ -28,7 +28,8 @@ pub mod import {
     pub const ASK: &str = "ask";
     /// `fn take(ptr: u32)`: writes the kept answer to `ptr`.
     pub const TAKE: &str = "take";
-    /// `fn panicked(ptr: u32, len: u32)`: the message of the panic that ends this call, as UTF-8.
+    /// `fn panicked(ptr: u32, len: u32)`: the message of the panic that ends this call, as UTF-8. A `ptr` of 0 says that
+    /// it has none: its payload is no text.
     pub const PANICKED: &str = "panicked";
     /// `fn getenv(name: u32, len: u32) -> u32`: like `ask`, for one environment variable; `u32::MAX` when it is absent
     /// (or refused: the guest can't tell), else the length of its value.
@@ -38,16 +39,20 @@ pub mod import {
 /// First byte of a question. All are answered by the shim, from rustc; a `LEX_*` only when the text has an error or could
 /// mean something else in another edition, so that rustc itself decides and reports. The expander lexes the rest.
 ///
+/// rustc has two ways to refuse a text: it gives its caller an error, or it reports the error itself and panics.
+///
 /// ```text
 /// question = LINE | COLUMN | FILE | LOCAL_FILE | SOURCE_TEXT, derived table, span
 ///          | PRINT, output                 as in `tokens`: derived table, outs
 ///          | LEX_STREAM, text to the end | LEX_LITERAL, text to the end
+///          | NAME, text to the end         of an identifier that is not all ASCII
 /// answer   = LINE, COLUMN: varint
 ///          | FILE: text
 ///          | LOCAL_FILE, SOURCE_TEXT: 0, or 1 and a text
 ///          | PRINT: text                   what rustc's `to_string` gives for those tokens
-///          | LEX_STREAM: 0 and a text that says why not, or 1 and a lexed stream (as in `tokens`)
+///          | LEX_STREAM: 0 and a text that says why not, or 1 and a lexed stream (as in `tokens`), or 2: rustc panicked
 ///          | LEX_LITERAL: the same; the stream is one literal, or `-` and one
+///          | NAME: 0 if it is none, or 1 and a text: the identifier as rustc spells it
 /// ```
 pub mod question {
     pub const LINE: u8 = 1;
@@ -58,6 +63,7 @@ pub mod question {
     pub const PRINT: u8 = 6;
     pub const LEX_STREAM: u8 = 7;
     pub const LEX_LITERAL: u8 = 8;
+    pub const NAME: u8 = 9;
 }
 
 /// Name of the custom section in which a guest lists its entry points, each as [`Entry::write`] writes it, one behind

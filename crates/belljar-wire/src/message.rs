@@ -7,7 +7,7 @@
 //! EXPAND   an Expand                   ASK       a question of the guest (see `abi::question`)
 //! ANSWER   the answer to the last ASK  PRINT     u8 1 (stdout) or 2 (stderr), bytes
 //!                                      DONE      an output (see `tokens`): checked, may be built as it is
-//!                                      PANICKED  text: the macro's own panic message
+//!                                      PANICKED  0, or 1 and a text: the macro's own panic message
 //!                                      FAILED    text: belljar's error, with crate, macro and next step
 //! ```
 //!

@@ -30,8 +30,8 @@
 //! A raw identifier's text comes without `r#`. A literal's text is exactly what rustc prints, suffix and quotes
 //! included. Doc comments have been made attributes by rustc already.
 //!
-//! A stream that was *lexed* (the answer to [`crate::abi::question::LEX_STREAM`]) has the same form; its tokens have no
-//! handles and all stand at the call site.
+//! A stream that was *lexed* (the answer to [`crate::abi::question::LEX_STREAM`]) has the same form. Its handles count
+//! from 0 within its text, and all its tokens stand at the call site.
 //!
 //! # Output: from the guest to rustc
 //!
@@ -41,6 +41,10 @@
 //! out     = REF_TREE varint handle          the input's leaf or group of that handle, as it came
 //!         | REF_CONTENTS varint handle      all that stands inside the input's group of that handle
 //!         | REF_STREAM u8 number            the whole input stream of that number
+//!         | TEXT text stream                stands for nothing: a text, and the stream that it is lexed to
+//!         | LEXED_TREE varint text, varint handle       the leaf or group of that handle in the TEXT of that number
+//!         | LEXED_CONTENTS varint text, varint handle   all that stands inside that TEXT's group of that handle
+//!         | LEXED_STREAM varint text                    the whole TEXT of that number
 //!         | IDENT text span | RAW_IDENT text span | LITERAL text span | ALONE u8 span | JOINT u8 span
 //!         | GROUP_x span, u32 bytes of its outs, out*
 //! span    = varint: 0 the call site, 1 the mixed site, 2 + n the span of handle n;
@@ -49,6 +53,22 @@
 //!
 //! A reference *is* the input's token: hygiene, `$crate`, literal forms and the compiler's private spacing survive,
 //! and no text is repeated that would have to be believed.
+//!
+//! TEXTs are numbered from 0 as they come, and named only after they have come. rustc lexes such a text itself, once, and
+//! a reference into it is rustc's own token, with the spacing and the doc comments of the text. Whoever reads the output
+//! need not lex: the stream is there; and nobody has to believe it: the expander and the shim compare it with what they
+//! lex themselves.
+//!
+//! Worked example: `a.b` was lexed, and is returned whole with a `;` behind it.
+//!
+//! ```text
+//! 00                                   no derived spans
+//! 23  03 61 2e 62                      TEXT 0: `a.b`
+//!   03 00 00 00  08 00 00 00             3 handles, 8 bytes
+//!   01 01 61  04 2e  01 01 62            ident `a`, punct `.`, ident `b`
+//! 26 00                                LEXED_STREAM 0
+//! 04 3b 00                             punct `;`, alone, at the call site
+//! ```
 
 use crate::bytes::{Malformed, Reader, Writer};
 
@@ -66,6 +86,10 @@ pub mod tag {
     pub const REF_TREE: u8 = 0x20;
     pub const REF_CONTENTS: u8 = 0x21;
     pub const REF_STREAM: u8 = 0x22;
+    pub const TEXT: u8 = 0x23;
+    pub const LEXED_TREE: u8 = 0x24;
+    pub const LEXED_CONTENTS: u8 = 0x25;
+    pub const LEXED_STREAM: u8 = 0x26;
 }
 
 /// Operations that make a span out of others.
@@ -80,7 +104,8 @@ pub mod derive_op {
     pub const END: u8 = 4;
 }
 
-/// How deep groups may nest, counted on the output. rustc's own parser overflows its stack not far beyond.
+/// How deep groups may nest, counted on the output; what is lexed from a text counts, the input does not. rustc's own
+/// parser overflows its stack not far beyond.
 pub const MAX_DEPTH: usize = 2_000;
 
 /// How many tokens an output may stand for once its references are followed: a few bytes could name a large group a
@@ -452,6 +477,22 @@ pub enum OutTree<'a> {
     RefTree(u32),
     RefContents(u32),
     RefStream(u8),
+    /// The next text, and the stream it is lexed to, header included.
+    Text {
+        text: &'a str,
+        lexed: &'a [u8],
+    },
+    LexedTree {
+        text: u32,
+        handle: u32,
+    },
+    LexedContents {
+        text: u32,
+        handle: u32,
+    },
+    LexedStream {
+        text: u32,
+    },
     Ident {
         text: &'a str,
         raw: bool,
@@ -482,6 +523,15 @@ pub fn read_out<'a>(r: &mut Reader<'a>, handles: u32, derived: u32) -> Result<Ou
         tag::REF_TREE => OutTree::RefTree(r.varint()?),
         tag::REF_CONTENTS => OutTree::RefContents(r.varint()?),
         tag::REF_STREAM => OutTree::RefStream(r.u8()?),
+        tag::TEXT => {
+            let text = r.text()?;
+            let mut behind = r.clone();
+            read_stream(&mut behind, 0)?;
+            OutTree::Text { text, lexed: r.take(behind.pos() - r.pos(), "a stream as long as it says")? }
+        }
+        tag::LEXED_TREE => OutTree::LexedTree { text: r.varint()?, handle: r.varint()? },
+        tag::LEXED_CONTENTS => OutTree::LexedContents { text: r.varint()?, handle: r.varint()? },
+        tag::LEXED_STREAM => OutTree::LexedStream { text: r.varint()? },
         tag::IDENT | tag::RAW_IDENT => {
             let text = r.text()?;
             OutTree::Ident { text, raw: tag == tag::RAW_IDENT, span: read_span(r, handles, derived)? }
@@ -538,6 +588,30 @@ impl OutputWriter {
         self.out.u8(number);
     }
 
+    /// `lexed` is the stream that the text is lexed to, as [`InputWriter::lexed`] writes it.
+    pub fn text(&mut self, text: &str, lexed: &[u8]) {
+        self.out.u8(tag::TEXT);
+        self.out.text(text);
+        self.out.raw(lexed);
+    }
+
+    pub fn lexed_tree(&mut self, text: u32, handle: u32) {
+        self.out.u8(tag::LEXED_TREE);
+        self.out.varint(text);
+        self.out.varint(handle);
+    }
+
+    pub fn lexed_contents(&mut self, text: u32, handle: u32) {
+        self.out.u8(tag::LEXED_CONTENTS);
+        self.out.varint(text);
+        self.out.varint(handle);
+    }
+
+    pub fn lexed_stream(&mut self, text: u32) {
+        self.out.u8(tag::LEXED_STREAM);
+        self.out.varint(text);
+    }
+
     pub fn ident(&mut self, text: &str, raw: bool, span: WireSpan) {
         self.out.u8(if raw { tag::RAW_IDENT } else { tag::IDENT });
         self.out.text(text);
@@ -578,14 +652,16 @@ impl OutputWriter {
     }
 }
 
-/// Which handles of an input begin a tree, and how much stands in each. Lets an output's references be checked in constant
-/// time each.
-#[derive(Debug, Clone)]
+/// Which handles of an input or of a lexed stream begin a tree, and how much stands in each. Lets an output's references
+/// be checked in constant time each.
+#[derive(Debug, Clone, Default)]
 pub struct Shape {
     /// For each handle: [`LEAF`], [`DELIMITER`], or a group's number of handles, all of it counted.
     sizes: Vec<u32>,
     /// Handles of each stream.
     streams: Vec<u32>,
+    /// How deep its groups nest.
+    depth: usize,
 }
 
 const LEAF: u32 = 1;
@@ -595,10 +671,26 @@ impl Shape {
     /// Reads a whole input once. `bytes` may be unchecked: everything [`Input::check`] finds is found here too.
     pub fn of(bytes: &[u8]) -> Result<Self, Malformed> {
         let input = Input::check(bytes)?;
-        // `check` has walked `handles` trees that exist in `bytes`, so this allocation is in proportion to them.
-        let mut sizes = vec![LEAF; input.handles as usize];
-        let mut todo = input.streams.clone();
-        while let Some(s) = todo.pop() {
+        Self::of_streams(bytes, &input.streams, input.handles)
+    }
+
+    /// Reads a whole lexed stream, with its header and nothing behind it. `bytes` may be unchecked.
+    pub fn of_lexed(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut r = Reader::new(bytes);
+        let stream = read_stream(&mut r, 0)?;
+        r.end()?;
+        check_stream(bytes, stream)?;
+        Self::of_streams(bytes, &[stream], stream.handles)
+    }
+
+    /// The streams have been checked.
+    fn of_streams(bytes: &[u8], streams: &[StreamAt], handles: u32) -> Result<Self, Malformed> {
+        // `handles` trees exist in `bytes`, so this allocation is in proportion to them.
+        let mut sizes = vec![LEAF; handles as usize];
+        let mut depth = 0;
+        let mut todo: Vec<(StreamAt, usize)> = streams.iter().map(|s| (*s, 0)).collect();
+        while let Some((s, around)) = todo.pop() {
+            depth = depth.max(around);
             let mut r = Reader::new(&bytes[..s.end]);
             r.take(s.start, "a stream inside the buffer")?;
             let mut handle = s.first_handle;
@@ -607,12 +699,12 @@ impl Shape {
                 if let InTree::Group { contents, .. } = tree {
                     let h = handle as usize;
                     sizes[h..h + 3].copy_from_slice(&[tree.handles(), DELIMITER, DELIMITER]);
-                    todo.push(contents);
+                    todo.push((contents, around + 1));
                 }
                 handle += tree.handles();
             }
         }
-        Ok(Self { sizes, streams: input.streams.iter().map(|s| s.handles).collect() })
+        Ok(Self { sizes, streams: streams.iter().map(|s| s.handles).collect(), depth })
     }
 
     #[must_use]
@@ -620,32 +712,48 @@ impl Shape {
         self.sizes.len() as u32
     }
 
-    /// How many tokens a reference stands for, a group's delimiters counted too. The error says what it should
-    /// have referred to.
-    fn size(&self, tree: &OutTree<'_>) -> Result<u32, &'static str> {
-        let of = |handle: u32| self.sizes.get(handle as usize).copied().unwrap_or(DELIMITER);
+    /// Handles of the leaf or group that begins with this one; [`DELIMITER`] if none does.
+    fn at(&self, handle: u32) -> u32 {
+        self.sizes.get(handle as usize).copied().unwrap_or(DELIMITER)
+    }
+
+    /// How many tokens a piece stands for, a group's delimiters counted too. The error says what it should have
+    /// referred to.
+    fn size(&self, tree: &OutTree<'_>, texts: &[Shape]) -> Result<u32, &'static str> {
+        let text = |number: u32| texts.get(number as usize).ok_or("a number of a text before it");
         match *tree {
-            OutTree::RefTree(h) if of(h) == DELIMITER => Err("a handle of an input token"),
-            OutTree::RefContents(h) if of(h) <= LEAF => Err("a handle of an input group"),
-            OutTree::RefTree(h) | OutTree::RefContents(h) => Ok(of(h)),
+            OutTree::RefTree(h) if self.at(h) == DELIMITER => Err("a handle of an input token"),
+            OutTree::RefContents(h) if self.at(h) <= LEAF => Err("a handle of an input group"),
+            OutTree::RefTree(h) | OutTree::RefContents(h) => Ok(self.at(h)),
             OutTree::RefStream(n) => {
                 self.streams.get(usize::from(n)).copied().ok_or("a number of an input stream")
             }
+            OutTree::LexedTree { text: n, handle } => match text(n)?.at(handle) {
+                DELIMITER => Err("a handle of a text's token"),
+                size => Ok(size),
+            },
+            OutTree::LexedContents { text: n, handle } => match text(n)?.at(handle) {
+                DELIMITER | LEAF => Err("a handle of a text's group"),
+                size => Ok(size),
+            },
+            OutTree::LexedStream { text: n } => Ok(text(n)?.handles()),
             _ => Ok(1),
         }
     }
 }
 
-/// Walks an output and checks its form: tags, lengths, references, spans and depth. `leaf` is called for every *new*
-/// token and decides whether its text is one token of that kind (the wire knows no lexical rules).
+/// Walks an output and checks its form: tags, lengths, references, spans and depth. `new` is called for every *new* token
+/// and every text, and decides whether a token's text is one token of that kind, and a text lexed to its stream (the wire
+/// knows no lexical rules).
 pub fn check_output(
     bytes: &[u8],
     shape: &Shape,
-    mut leaf: impl FnMut(&OutTree<'_>) -> Result<(), &'static str>,
+    mut new: impl FnMut(&OutTree<'_>) -> Result<(), &'static str>,
 ) -> Result<(), Malformed> {
     let mut r = Reader::new(bytes);
     let derived = read_derived(&mut r, shape.handles())?.len() as u32;
     let mut open: Vec<usize> = Vec::new();
+    let mut texts: Vec<Shape> = Vec::new();
     let mut tokens = 0;
     loop {
         while open.last() == Some(&r.pos()) {
@@ -657,19 +765,36 @@ pub fn check_output(
         let at = r.pos();
         let tree = read_out(&mut r, shape.handles(), derived)?;
         let bad = |expected| Malformed { expected, at };
-        tokens += u64::from(shape.size(&tree).map_err(bad)?);
-        if tokens > MAX_TOKENS {
-            return Err(bad("fewer tokens"));
-        }
+        tokens += u64::from(shape.size(&tree, &texts).map_err(bad)?);
         match tree {
             OutTree::RefTree(_) | OutTree::RefContents(_) | OutTree::RefStream(_) => {}
+            OutTree::Text { lexed, .. } => {
+                new(&tree).map_err(bad)?;
+                let text = Shape::of_lexed(lexed).map_err(|e| bad(e.expected))?;
+                // rustc lexes it whole, whatever is used of it.
+                tokens += u64::from(text.handles());
+                texts.push(text);
+            }
+            OutTree::LexedTree { text, .. }
+            | OutTree::LexedContents { text, .. }
+            | OutTree::LexedStream { text } => {
+                let depth = texts.get(text as usize).map_or(0, |text| text.depth);
+                if open.len() + depth > MAX_DEPTH {
+                    return Err(bad("groups nested less deep"));
+                }
+            }
             OutTree::Group { end, .. } => {
                 open.push(end);
                 if open.len() > MAX_DEPTH {
                     return Err(bad("groups nested less deep"));
                 }
             }
-            new => leaf(&new).map_err(bad)?,
+            OutTree::Ident { .. } | OutTree::Literal { .. } | OutTree::Punct { .. } => {
+                new(&tree).map_err(bad)?;
+            }
+        }
+        if tokens > MAX_TOKENS {
+            return Err(bad("fewer tokens"));
         }
         if open.iter().next_back().is_some_and(|&end| r.pos() > end) {
             return Err(Malformed { expected: "a group as long as it says", at });

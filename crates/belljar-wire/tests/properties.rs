@@ -6,7 +6,7 @@ use belljar_wire::bytes::{Reader, Writer};
 use belljar_wire::message::{self, Expand};
 use belljar_wire::tokens::{
     Delimiter, Derived, InTree, Input, InputWriter, OutTree, OutputWriter, PUNCT_CHARS, Shape, SpanRef,
-    StreamAt, WireSpan, check_output, read_out, read_tree,
+    StreamAt, WireSpan, check_output, read_out, read_stream, read_tree,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -83,6 +83,36 @@ fn read(bytes: &[u8], stream: StreamAt) -> Vec<Tree> {
     trees
 }
 
+fn lexed_of(trees: &[Tree]) -> Vec<u8> {
+    let mut w = InputWriter::lexed();
+    w.begin_stream();
+    write(&mut w, trees);
+    w.end_stream();
+    w.into_bytes()
+}
+
+/// The handles at which trees begin, groups and leaves apart.
+fn handles(trees: &[Tree]) -> (Vec<u32>, Vec<u32>) {
+    fn walk(trees: &[Tree], next: &mut u32, found: &mut (Vec<u32>, Vec<u32>)) {
+        for tree in trees {
+            match tree {
+                Tree::Group(_, inner) => {
+                    found.0.push(*next);
+                    *next += 3;
+                    walk(inner, next, found);
+                }
+                _ => {
+                    found.1.push(*next);
+                    *next += 1;
+                }
+            }
+        }
+    }
+    let mut found = (Vec::new(), Vec::new());
+    walk(trees, &mut 0, &mut found);
+    found
+}
+
 /// Bytes made by breaking good ones: most random bytes fail at the first tag and try nothing.
 fn broken(good: Vec<u8>, edits: &[(usize, u8)], cut: usize) -> Vec<u8> {
     let mut bytes = good;
@@ -100,11 +130,21 @@ fn any_output(bytes: &[u8], shape: &Shape) {
         // What passed can be walked without a surprise, by a reader that trusts it.
         let mut r = Reader::new(bytes);
         let derived = belljar_wire::tokens::read_derived(&mut r, shape.handles()).unwrap();
+        let mut texts = 0;
         while !r.is_empty() {
-            if let OutTree::Group { end, .. } =
-                read_out(&mut r, shape.handles(), derived.len() as u32).unwrap()
-            {
-                assert!(end <= bytes.len());
+            match read_out(&mut r, shape.handles(), derived.len() as u32).unwrap() {
+                OutTree::Group { end, .. } => assert!(end <= bytes.len()),
+                OutTree::Text { lexed, .. } => {
+                    let mut r = Reader::new(lexed);
+                    let stream = read_stream(&mut r, 0).unwrap();
+                    r.end().unwrap();
+                    read(lexed, stream);
+                    texts += 1;
+                }
+                OutTree::LexedTree { text, .. }
+                | OutTree::LexedContents { text, .. }
+                | OutTree::LexedStream { text } => assert!(text < texts),
+                _ => {}
             }
         }
     }
@@ -172,10 +212,58 @@ proptest! {
         w.ref_tree(0);
         w.ref_contents(0);
         w.ref_stream(0);
+        w.text("a text", &lexed_of(&new));
+        let group = w.begin_group(Delimiter::None, WireSpan::CALL_SITE);
+        w.lexed_stream(0);
+        w.end_group(group);
+        let (groups, leaves) = handles(&new);
+        leaves.iter().for_each(|leaf| w.lexed_tree(0, *leaf));
+        w.text("", &lexed_of(&[]));
+        groups.iter().for_each(|group| {
+            w.lexed_tree(0, *group);
+            w.lexed_contents(0, *group);
+        });
+        w.lexed_stream(1);
         put(&mut w, &new);
         let good = w.finish(&[Derived::ResolvedAt(WireSpan(0), WireSpan::of_handle(2))]);
         prop_assert!(check_output(&good, &shape, |_| Ok(())).is_ok());
         any_output(&broken(good, &edits, cut), &shape);
+    }
+
+    #[test]
+    fn texts_come_back(text in ".{0,40}", trees in trees()) {
+        let lexed = lexed_of(&trees);
+        let mut w = OutputWriter::new();
+        w.text(&text, &lexed);
+        w.lexed_stream(0);
+        w.lexed_tree(300, 70_000);
+        w.lexed_contents(1, 2);
+        let bytes = w.finish(&[]);
+        let mut r = Reader::at(&bytes, 1);
+        let mut next = || read_out(&mut r, 0, 0).unwrap();
+        prop_assert_eq!(next(), OutTree::Text { text: &text, lexed: &lexed });
+        prop_assert_eq!(next(), OutTree::LexedStream { text: 0 });
+        prop_assert_eq!(next(), OutTree::LexedTree { text: 300, handle: 70_000 });
+        prop_assert_eq!(next(), OutTree::LexedContents { text: 1, handle: 2 });
+        prop_assert!(r.is_empty());
+        let shape = Shape::of_lexed(&lexed).unwrap();
+        let (groups, leaves) = handles(&trees);
+        prop_assert_eq!(shape.handles() as usize, 3 * groups.len() + leaves.len());
+    }
+
+    #[test]
+    fn broken_lexed_streams_are_refused(
+        trees in trees(), edits in vec((any::<usize>(), any::<u8>()), 0..4), cut in 0usize..9,
+    ) {
+        let bytes = broken(lexed_of(&trees), &edits, cut);
+        let good = Shape::of_lexed(&bytes).is_ok();
+        let shape = Shape::of(&input_of(&[vec![]])).unwrap();
+        let mut w = OutputWriter::new();
+        w.text("a", &bytes);
+        let output = w.finish(&[]);
+        // In an output, what is cut off can be what follows.
+        prop_assert!(!good || check_output(&output, &shape, |_| Ok(())).is_ok());
+        any_output(&output, &shape);
     }
 
     #[test]
@@ -233,6 +321,55 @@ fn references_must_exist() {
 }
 
 #[test]
+fn references_into_texts_must_exist() {
+    let shape = Shape::of(&input_of(&[vec![Tree::Punct(b',', false); 9]])).unwrap();
+    let lexed = lexed_of(&[Tree::Ident("a".into(), false), Tree::Group(Delimiter::Brace, vec![])]);
+    let check = |put: &dyn Fn(&mut OutputWriter)| {
+        let mut w = OutputWriter::new();
+        w.text("a{}", &lexed);
+        put(&mut w);
+        check_output(&w.finish(&[]), &shape, |_| Ok(()))
+    };
+    assert!(check(&|_| {}).is_ok(), "a text need not be used");
+    assert!(check(&|w| w.lexed_stream(0)).is_ok());
+    assert!(check(&|w| w.lexed_tree(0, 0)).is_ok());
+    assert!(check(&|w| w.lexed_tree(0, 1)).is_ok());
+    assert!(check(&|w| w.lexed_contents(0, 1)).is_ok());
+    assert!(check(&|w| w.lexed_tree(0, 2)).is_err(), "a delimiter is no tree");
+    assert!(check(&|w| w.lexed_contents(0, 0)).is_err(), "a leaf has no contents");
+    assert!(check(&|w| w.lexed_contents(0, 3)).is_err());
+    assert!(check(&|w| w.lexed_tree(0, 4)).is_err(), "the input has such a handle, the text has not");
+    assert!(check(&|w| w.lexed_tree(0, u32::MAX)).is_err());
+    for number in [1, u32::MAX] {
+        assert!(check(&|w| w.lexed_stream(number)).is_err());
+        assert!(check(&|w| w.lexed_tree(number, 0)).is_err());
+        assert!(check(&|w| w.lexed_contents(number, 1)).is_err());
+    }
+    assert!(check(&|w| w.ident("x", false, WireSpan::of_handle(9))).is_err(), "its tokens name no span");
+    // A text is there from where it stands on.
+    let mut w = OutputWriter::new();
+    w.lexed_stream(0);
+    w.text("a{}", &lexed);
+    assert!(check_output(&w.finish(&[]), &shape, |_| Ok(())).is_err());
+}
+
+#[test]
+fn whoever_checks_decides_about_texts() {
+    let shape = Shape::of(&input_of(&[vec![]])).unwrap();
+    let lexed = lexed_of(&[Tree::Ident("a".into(), false)]);
+    let mut w = OutputWriter::new();
+    w.text("a", &lexed);
+    let output = w.finish(&[]);
+    let mut seen = None;
+    let checked = check_output(&output, &shape, |new| {
+        seen = Some(matches!(*new, OutTree::Text { text: "a", lexed: of } if of == lexed));
+        Err("another text")
+    });
+    assert_eq!(seen, Some(true));
+    assert_eq!(checked.unwrap_err().expected, "another text");
+}
+
+#[test]
 fn derived_spans_name_only_earlier_ones() {
     let shape = Shape::of(&input_of(&[vec![]])).unwrap();
     let derived = |d: &[Derived]| check_output(&OutputWriter::new().finish(d), &shape, |_| Ok(()));
@@ -253,6 +390,50 @@ fn references_can_not_be_multiplied_without_end() {
     };
     assert!(repeated(200).is_ok());
     assert!(repeated(201).is_err());
+}
+
+#[test]
+fn texts_can_not_be_multiplied_without_end() {
+    let shape = Shape::of(&input_of(&[vec![]])).unwrap();
+    let lexed = lexed_of(&vec![Tree::Punct(b',', false); 100_000]);
+    let repeated = |times: usize| {
+        let mut w = OutputWriter::new();
+        w.text("a long one", &lexed);
+        (0..times).for_each(|_| w.lexed_stream(0));
+        check_output(&w.finish(&[]), &shape, |_| Ok(()))
+    };
+    // The text itself counts, too.
+    assert!(repeated(198).is_ok());
+    assert!(repeated(200).is_err());
+    let group = lexed_of(&[Tree::Group(Delimiter::Brace, vec![Tree::Punct(b',', false); 1_000_000])]);
+    for put in [OutputWriter::lexed_tree, OutputWriter::lexed_contents] {
+        let repeated = |times: usize| {
+            let mut w = OutputWriter::new();
+            w.text("a group", &group);
+            (0..times).for_each(|_| put(&mut w, 0, 0));
+            check_output(&w.finish(&[]), &shape, |_| Ok(()))
+        };
+        assert!(repeated(18).is_ok());
+        assert!(repeated(20).is_err());
+    }
+}
+
+#[test]
+fn the_depth_of_texts_counts() {
+    let shape = Shape::of(&input_of(&[vec![]])).unwrap();
+    let deep = |depth| (0..depth).fold(vec![], |inner, _| vec![Tree::Group(Delimiter::Brace, inner)]);
+    let nested = |around: usize, within: usize| {
+        let mut w = OutputWriter::new();
+        w.text("deep", &lexed_of(&deep(within)));
+        let begun: Vec<_> =
+            (0..around).map(|_| w.begin_group(Delimiter::Parenthesis, WireSpan::CALL_SITE)).collect();
+        w.lexed_stream(0);
+        begun.into_iter().rev().for_each(|b| w.end_group(b));
+        check_output(&w.finish(&[]), &shape, |_| Ok(()))
+    };
+    let most = belljar_wire::tokens::MAX_DEPTH;
+    assert!(nested(most - 500, 500).is_ok());
+    assert!(nested(most - 499, 500).is_err());
 }
 
 #[test]

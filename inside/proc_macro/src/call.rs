@@ -1,4 +1,5 @@
-//! The state of the call that runs now: how many handles its input has, the spans it made, the text it wrote.
+//! The state of the call that runs now: how many handles its input has, the spans it made, the texts it had lexed, the text
+//! it wrote.
 
 use std::cell::{Cell, RefCell};
 
@@ -6,7 +7,12 @@ use belljar_wire::tokens::{Derived, WireSpan};
 
 thread_local! {
     static CALL: Call = const {
-        Call { active: Cell::new(false), handles: Cell::new(0), derived: RefCell::new(Vec::new()) }
+        Call {
+            active: Cell::new(false),
+            handles: Cell::new(0),
+            derived: RefCell::new(Vec::new()),
+            texts: RefCell::new(Vec::new()),
+        }
     };
     /// What is left of the block that new text is copied into.
     static ROOM: Cell<&'static mut [u8]> = const { Cell::new(&mut []) };
@@ -16,6 +22,21 @@ struct Call {
     active: Cell<bool>,
     handles: Cell<u32>,
     derived: RefCell<Vec<Derived>>,
+    texts: RefCell<Vec<Text>>,
+}
+
+/// Marks the handles of tokens that were lexed: those of the input are below it. They count up over all texts of a call.
+pub(crate) const LEXED: u32 = 1 << 31;
+
+/// A text that was lexed.
+#[derive(Clone, Copy)]
+pub(crate) struct Text {
+    pub(crate) text: &'static str,
+    /// Its stream as the answer gave it.
+    pub(crate) lexed: &'static [u8],
+    /// Handle of its first token.
+    pub(crate) first: u32,
+    handles: u32,
 }
 
 /// Bytes per block of text. An expansion of some thousand tokens fits into a few.
@@ -38,6 +59,7 @@ pub(crate) fn begin(handles: u32) -> Running {
     CALL.with(|call| {
         call.handles.set(handles);
         call.derived.borrow_mut().clear();
+        call.texts.borrow_mut().clear();
         call.active.set(true);
     });
     Running(())
@@ -72,6 +94,27 @@ pub(crate) fn derive(wanted: Derived) -> WireSpan {
             }
         };
         WireSpan(2 + call.handles.get() + index as u32)
+    })
+}
+
+/// Keeps a text and what it was lexed to, and gives the handle of its first token. `None`: there are no handles left.
+pub(crate) fn lexed(text: &'static str, lexed: &'static [u8], handles: u32) -> Option<u32> {
+    CALL.with(|call| {
+        let mut texts = call.texts.borrow_mut();
+        let first = texts.last().map_or(LEXED, |last| last.first + last.handles);
+        // The last handle stands for none.
+        first.checked_add(handles).filter(|&end| end < u32::MAX)?;
+        texts.push(Text { text, lexed, first, handles });
+        Some(first)
+    })
+}
+
+/// The text that a lexed token is of, and how many there are before it.
+pub(crate) fn text_of(handle: u32) -> Option<(usize, Text)> {
+    CALL.with(|call| {
+        let texts = call.texts.borrow();
+        let n = texts.partition_point(|text| text.first <= handle).checked_sub(1)?;
+        Some((n, texts[n]))
     })
 }
 

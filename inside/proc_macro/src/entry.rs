@@ -93,11 +93,8 @@ mod module {
         // rustc keeps panics of macros off stderr and shows their message itself. Where a panic ends the instance, this
         // is the last chance to tell it; where it unwinds the macro may catch it, and what escapes is told below.
         panic::set_hook(Box::new(|info| {
-            if cfg!(panic = "abort")
-                && call::active()
-                && let Some(message) = info.payload_as_str()
-            {
-                host::panicked(message);
+            if host::PANICS_ABORT && call::active() {
+                host::panicked(info.payload_as_str());
             }
         }));
         // SAFETY: the host has written so many bytes to this address, which `belljar_alloc` gave it for good.
@@ -108,9 +105,7 @@ mod module {
                 (u64::from(output.as_ptr() as u32) << 32) | output.len() as u64
             }
             Err(message) => {
-                if let Some(message) = message {
-                    host::panicked(&message);
-                }
+                host::panicked(message.as_deref());
                 PANICKED
             }
         }

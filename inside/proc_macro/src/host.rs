@@ -41,9 +41,19 @@ mod imported {
         take(import_ask(ptr, len), 0)
     }
 
-    pub(crate) fn panicked(message: &str) {
-        let (ptr, len) = address(message.as_bytes());
+    /// Tells of a panic, with its message if it has one. No text stands at address 0.
+    pub(crate) fn panicked(message: Option<&str>) {
+        let (ptr, len) = message.map_or((0, 0), |message| address(message.as_bytes()));
         import_panicked(ptr, len);
+    }
+
+    /// Can no panic be caught?
+    pub(crate) const PANICS_ABORT: bool = cfg!(panic = "abort");
+
+    /// Ends the call as a panic does that nothing catches. Unlike one, it can happen while another one's message is made.
+    pub(crate) fn panic_without_message() -> ! {
+        panicked(None);
+        std::process::abort()
     }
 
     unsafe extern "C" {
@@ -99,7 +109,7 @@ mod imported {
 }
 
 #[cfg(target_family = "wasm")]
-pub(crate) use imported::{ask, panicked};
+pub(crate) use imported::{PANICS_ABORT, ask, panic_without_message, panicked};
 
 #[cfg(not(target_family = "wasm"))]
 mod given {
@@ -120,6 +130,12 @@ mod given {
         HOST.set(host);
     }
 
+    pub(crate) const PANICS_ABORT: bool = false;
+
+    pub(crate) fn panic_without_message() -> ! {
+        unreachable!("panics unwind here")
+    }
+
     pub(crate) fn ask(question: &[u8]) -> Vec<u8> {
         HOST.with_borrow_mut(|host| match host {
             Some(host) => host.ask(question),
@@ -132,4 +148,4 @@ mod given {
 pub use given::{Host, set_host};
 
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use given::ask;
+pub(crate) use given::{PANICS_ABORT, ask, panic_without_message};

@@ -14,6 +14,8 @@
 //!
 //! - An input is never unpacked before somebody looks: a stream that is passed on untouched is written as a reference,
 //!   and so is every group or token that is still what came in. The forms are described in `belljar_wire::tokens`.
+//! - So it is with a text that was lexed: its stream and its groups are written as references into the text, because rustc
+//!   remembers the text's spaces and doc comments. A single token of a text is like any that is made here.
 //! - Text is a slice of the input, or stands in memory that lives as long as the process: a guest's instance serves one
 //!   expansion, so nothing is ever freed twice or counted.
 //! - What rustc answers with, and how it words its panics, is mirrored from its sources: `library/proc_macro/src/lib.rs`,
@@ -23,8 +25,6 @@
 //! Known differences from the compiler's crate, none of which a token can show:
 //! - `Debug` of a span is always the same text, so that no position leaks into an output.
 //! - Two punctuation marks that rustc would glue keep a span each when their stream is read again.
-//! - A stream or group made from text, and not touched since, is written token by token and does not remember the
-//!   spaces of that text. Printing and `stringify!` show it.
 
 mod call;
 mod entry;

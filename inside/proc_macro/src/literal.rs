@@ -4,8 +4,6 @@ use std::ffi::CStr;
 use std::fmt;
 use std::str::FromStr;
 
-use belljar_wire::abi::question;
-
 use crate::stream::{self, LexError};
 use crate::tree::{NOT_INPUT, input_handle};
 use crate::{Span, TokenTree, call, lexeme};
@@ -190,7 +188,7 @@ impl FromStr for Literal {
         if let Some(TokenTree::Literal(literal)) = lexeme::obvious(src) {
             return Ok(literal);
         }
-        stream::lex(question::LEX_LITERAL, src)?;
+        stream::lex_literal(src)?;
         // It is one literal, so its text is what was asked about.
         Ok(Literal::of_text(src))
     }

@@ -1,4 +1,4 @@
-//! [`TokenStream`]: an input not yet read, or pieces put together here; and both of them as bytes.
+//! [`TokenStream`]: an input or a lexed text not yet read, or pieces put together here; and all of them as bytes.
 
 use std::marker::PhantomData;
 use std::rc::Rc;
@@ -33,7 +33,7 @@ pub(crate) enum Piece {
     /// A number below zero. rustc makes two tokens of it as soon as it is in a stream, and remembers only for printing
     /// that there is no space between them.
     Negative(Literal),
-    /// A whole stream that came in. Never without a tree.
+    /// A whole stream that came in or was lexed. Never without a tree.
     Unread(Unread),
 }
 
@@ -51,10 +51,10 @@ pub(crate) struct Unread {
 pub(crate) enum Whole {
     /// The input stream of this number.
     Stream(u8),
-    /// What stands in the input group whose contents begin with this handle.
+    /// A lexed text.
+    Text,
+    /// What stands in the group, of the input or a text, whose contents begin with this handle.
     Contents,
-    /// A lexed text, or what stands in a group of one: no part of the input.
-    Lexed,
 }
 
 impl Unread {
@@ -68,7 +68,7 @@ impl Unread {
     }
 
     fn read(self) -> Cursor {
-        Cursor { trees: self.trees, handle: self.handle, lexed: self.whole == Whole::Lexed }
+        Cursor { trees: self.trees, handle: self.handle }
     }
 }
 
@@ -77,11 +77,10 @@ impl Unread {
 struct Cursor {
     trees: &'static [u8],
     handle: u32,
-    lexed: bool,
 }
 
 impl Cursor {
-    const END: Cursor = Cursor { trees: &[], handle: 0, lexed: true };
+    const END: Cursor = Cursor { trees: &[], handle: 0 };
 
     fn next(&mut self) -> Option<TokenTree> {
         if self.trees.is_empty() {
@@ -89,7 +88,8 @@ impl Cursor {
         }
         let mut r = Reader::new(self.trees);
         let tree = tokens::read_tree(&mut r, self.handle).unwrap_or_else(|e| host::bad_answer(&e));
-        let (handle, wire) = if self.lexed {
+        // A single lexed token is what the same token is that was made here: its handle is of no use.
+        let (handle, wire) = if self.handle >= call::LEXED {
             (NOT_INPUT, WireSpan::CALL_SITE)
         } else {
             (self.handle, WireSpan::of_handle(self.handle))
@@ -100,9 +100,8 @@ impl Cursor {
             InTree::Literal { text } => TokenTree::Literal(Literal { text, float: false, span, handle }),
             InTree::Punct { ch, joint } => TokenTree::Punct(Punct { ch, joint, span, handle }),
             InTree::Group { delimiter, contents } => {
-                let whole = if self.lexed { Whole::Lexed } else { Whole::Contents };
-                let contents = Unread::new(self.trees, &contents, whole);
-                TokenTree::Group(Group::read(delimiter, contents.stream(), wire, handle))
+                let contents = Unread::new(self.trees, &contents, Whole::Contents);
+                TokenTree::Group(Group::read(delimiter, contents.stream(), wire, self.handle))
             }
         };
         self.handle = self.handle.wrapping_add(tree.handles());
@@ -132,9 +131,38 @@ pub(crate) fn of_input<'a>(
 
 /// The output for a stream.
 pub(crate) fn to_output(stream: &TokenStream) -> Vec<u8> {
-    let mut out = OutputWriter::new();
+    let mut out = Output { tokens: OutputWriter::new(), texts: Vec::new(), named: 0 };
     stream.write(&mut out);
-    call::with_derived(|derived| out.finish(derived))
+    call::with_derived(|derived| out.tokens.finish(derived))
+}
+
+/// An output being written.
+struct Output {
+    tokens: OutputWriter,
+    /// For each text of the call its number in this output, [`UNNAMED`] if it has none yet. Only as long as needed.
+    texts: Vec<u32>,
+    /// Texts that have a number.
+    named: u32,
+}
+
+const UNNAMED: u32 = u32::MAX;
+
+impl Output {
+    /// What a lexed token is called in this output: its text and its handle there.
+    fn lexed(&mut self, handle: u32) -> (u32, u32) {
+        let Some((n, text)) = call::text_of(handle) else {
+            panic!("belljar: a token of another call was returned");
+        };
+        if self.texts.len() <= n {
+            self.texts.resize(n + 1, UNNAMED);
+        }
+        if self.texts[n] == UNNAMED {
+            self.tokens.text(text.text, text.lexed);
+            self.texts[n] = self.named;
+            self.named += 1;
+        }
+        (self.texts[n], handle - text.first)
+    }
 }
 
 impl TokenStream {
@@ -172,7 +200,7 @@ impl TokenStream {
         }
     }
 
-    fn write(&self, out: &mut OutputWriter) {
+    fn write(&self, out: &mut Output) {
         match &self.0 {
             Repr::Empty => {}
             Repr::Unread(unread) => unread.write(out),
@@ -199,31 +227,33 @@ impl TokenStream {
 }
 
 impl Unread {
-    fn write(self, out: &mut OutputWriter) {
+    fn write(self, out: &mut Output) {
         match self.whole {
-            Whole::Stream(n) => out.ref_stream(n),
-            Whole::Contents => out.ref_contents(self.handle.wrapping_sub(3)),
-            Whole::Lexed => {
-                let mut trees = self.read();
-                while let Some(tree) = trees.next() {
-                    tree.write(out);
-                }
+            Whole::Stream(n) => out.tokens.ref_stream(n),
+            Whole::Text => {
+                let (text, _) = out.lexed(self.handle);
+                out.tokens.lexed_stream(text);
             }
+            Whole::Contents if self.handle >= call::LEXED => {
+                let (text, handle) = out.lexed(self.handle.wrapping_sub(3));
+                out.tokens.lexed_contents(text, handle);
+            }
+            Whole::Contents => out.tokens.ref_contents(self.handle.wrapping_sub(3)),
         }
     }
 }
 
 impl TokenTree {
-    fn write(&self, out: &mut OutputWriter) {
+    fn write(&self, out: &mut Output) {
         match self {
             TokenTree::Group(group) => group.write(out),
             TokenTree::Ident(t) => match t.input_handle() {
-                Some(handle) => out.ref_tree(handle),
-                None => out.ident(t.text, t.raw, t.span.wire),
+                Some(handle) => out.tokens.ref_tree(handle),
+                None => out.tokens.ident(t.text, t.raw, t.span.wire),
             },
             TokenTree::Punct(t) => match t.input_handle() {
-                Some(handle) => out.ref_tree(handle),
-                None => out.punct(t.ch, t.joint, t.span.wire),
+                Some(handle) => out.tokens.ref_tree(handle),
+                None => out.tokens.punct(t.ch, t.joint, t.span.wire),
             },
             TokenTree::Literal(t) => t.write(out),
         }
@@ -231,22 +261,26 @@ impl TokenTree {
 }
 
 impl Literal {
-    fn write(&self, out: &mut OutputWriter) {
+    fn write(&self, out: &mut Output) {
         match self.input_handle() {
-            Some(handle) => out.ref_tree(handle),
-            None => out.literal(self.text, self.span.wire),
+            Some(handle) => out.tokens.ref_tree(handle),
+            None => out.tokens.literal(self.text, self.span.wire),
         }
     }
 }
 
 impl Group {
-    fn write(&self, out: &mut OutputWriter) {
+    fn write(&self, out: &mut Output) {
         if let Some(handle) = self.input_handle() {
-            return out.ref_tree(handle);
+            return out.tokens.ref_tree(handle);
         }
-        let begun = out.begin_group(self.delimiter.to_wire(), self.entire);
+        if let Some(handle) = self.lexed_handle() {
+            let (text, handle) = out.lexed(handle);
+            return out.tokens.lexed_tree(text, handle);
+        }
+        let begun = out.tokens.begin_group(self.delimiter.to_wire(), self.entire);
         self.stream.write(out);
-        out.end_group(begun);
+        out.tokens.end_group(begun);
     }
 }
 
@@ -254,12 +288,23 @@ impl Group {
 #[non_exhaustive]
 pub struct LexError {
     message: String,
+    /// rustc panicked in the place of this error.
+    panics: bool,
     /// Neither `Send` nor `Sync`, as in the compiler's crate.
     local: PhantomData<*const ()>,
 }
 
+impl LexError {
+    fn new(why: &str) -> LexError {
+        LexError { message: why.to_owned(), panics: false, local: PhantomData }
+    }
+}
+
 impl fmt::Debug for LexError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.panics {
+            host::panic_without_message();
+        }
         f.debug_tuple("LexError").field(&self.message).finish()
     }
 }
@@ -272,20 +317,59 @@ impl fmt::Display for LexError {
 
 impl error::Error for LexError {}
 
-/// Asks for the tokens of a text. All get the call site's span.
-pub(crate) fn lex(about: u8, text: &str) -> Result<TokenStream, LexError> {
-    call::require();
-    let mut question = Writer::with_capacity(text.len() + 1);
-    question.u8(about);
-    question.raw(text.as_bytes());
-    let answer: &'static [u8] = host::ask(question.as_bytes()).leak();
+/// Asks whether a text is lexed, and to what: the answer, and the stream in it.
+fn ask_to_lex(question: &[u8]) -> Result<(&'static [u8], StreamAt), LexError> {
+    let answer: &'static [u8] = host::ask(question).leak();
     let mut r = Reader::new(answer);
-    let read = r
-        .u8()
-        .and_then(|ok| if ok == 0 { r.text().map(Err) } else { tokens::read_stream(&mut r, 0).map(Ok) });
-    match read.unwrap_or_else(|e| host::bad_answer(&e)) {
-        Ok(at) => Ok(Unread::new(answer, &at, Whole::Lexed).stream()),
-        Err(why) => Err(LexError { message: why.to_owned(), local: PhantomData }),
+    let read = r.u8().and_then(|how| match how {
+        0 => r.text().map(|why| Err(LexError::new(why))),
+        1 => tokens::read_stream(&mut r, 0).map(Ok),
+        _ => Ok(Err(lexer_panicked())),
+    });
+    Ok((answer, read.unwrap_or_else(|e| host::bad_answer(&e))?))
+}
+
+/// Asks for the tokens of a text. All get the call site's span.
+fn lex(text: &str) -> Result<TokenStream, LexError> {
+    let mut question = Writer::with_capacity(text.len() + 1);
+    question.u8(question::LEX_STREAM);
+    question.raw(text.as_bytes());
+    let (answer, mut at) = ask_to_lex(question.as_bytes())?;
+    if at.handles > 1 {
+        let question: &'static [u8] = question.into_bytes().leak();
+        let text = std::str::from_utf8(&question[1..]).unwrap_or_default();
+        if let Some(first) = call::lexed(text, &answer[1..], at.handles) {
+            at.first_handle = first;
+            return Ok(Unread::new(answer, &at, Whole::Text).stream());
+        }
+    }
+    // One token is the same whoever makes it.
+    let mut trees = Cursor { trees: answer.get(at.start..at.end).unwrap_or_default(), handle: call::LEXED };
+    Ok(std::iter::from_fn(|| trees.next()).collect())
+}
+
+/// Asks whether a text is a literal.
+pub(crate) fn lex_literal(text: &str) -> Result<(), LexError> {
+    let mut question = Writer::with_capacity(text.len() + 1);
+    question.u8(question::LEX_LITERAL);
+    question.raw(text.as_bytes());
+    ask_to_lex(question.as_bytes()).map(drop)
+}
+
+/// After an error that is fatal for its lexer, rustc 1.95 panics, without a message. Where a panic can't be caught, a macro
+/// can still have done that to go on with an error, as older versions of proc-macro2 do: such a macro gets the error. One
+/// that shows the error for its author, as `unwrap` does, did not expect it, and panics then.
+fn lexer_panicked() -> LexError {
+    if host::PANICS_ABORT {
+        LexError {
+            message: "cannot parse string into token stream".to_owned(),
+            panics: true,
+            local: PhantomData,
+        }
+    } else {
+        // What rustc's crate makes of a panic that it can't pass on.
+        struct NoMessage;
+        std::panic::panic_any(NoMessage)
     }
 }
 
@@ -299,7 +383,7 @@ impl FromStr for TokenStream {
         if let Some(tree) = lexeme::obvious(src) {
             return Ok(TokenStream::from(tree));
         }
-        lex(question::LEX_STREAM, src)
+        lex(src)
     }
 }
 

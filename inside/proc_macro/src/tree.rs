@@ -3,11 +3,12 @@
 use std::fmt;
 
 use belljar_wire::abi::question;
+use belljar_wire::bytes::{Reader, Writer};
 use belljar_wire::tokens::{self, PUNCT_CHARS, WireSpan};
 
-use crate::{Literal, Span, TokenStream, call, lexeme, stream};
+use crate::{Literal, Span, TokenStream, call, host, lexeme};
 
-/// In the place of a handle: this token is none of the input's.
+/// In the place of a handle: this token is none of the input's, nor a group of a lexed text.
 pub(crate) const NOT_INPUT: u32 = u32::MAX;
 
 /// The handle of a token that still has the span it came with. Its text can't have changed.
@@ -143,7 +144,7 @@ impl Group {
         Group { delimiter, stream, entire: span, open: span, close: span, handle: NOT_INPUT }
     }
 
-    /// A group that was read: from the input if it has a handle, else from lexed text.
+    /// A group that was read, from the input or from a lexed text.
     pub(crate) fn read(
         delimiter: tokens::Delimiter,
         stream: TokenStream,
@@ -151,7 +152,7 @@ impl Group {
         handle: u32,
     ) -> Group {
         let delimiter = Delimiter::from_wire(delimiter);
-        let (open, close) = if handle == NOT_INPUT { (entire, entire) } else { delimiter_spans(handle) };
+        let (open, close) = if handle >= call::LEXED { (entire, entire) } else { delimiter_spans(handle) };
         Group { delimiter, stream, entire, open, close, handle }
     }
 
@@ -189,9 +190,16 @@ impl Group {
 
     /// The group's handle if it is the input's group as it came.
     pub(crate) fn input_handle(&self) -> Option<u32> {
-        let same = self.handle != NOT_INPUT
+        let same = self.handle < call::LEXED
             && self.entire == WireSpan::of_handle(self.handle)
             && (self.open, self.close) == delimiter_spans(self.handle);
+        same.then_some(self.handle)
+    }
+
+    /// The group's handle if it is a lexed group as it came.
+    pub(crate) fn lexed_handle(&self) -> Option<u32> {
+        let same = (call::LEXED..NOT_INPUT).contains(&self.handle)
+            && [self.entire, self.open, self.close] == [WireSpan::CALL_SITE; 3];
         same.then_some(self.handle)
     }
 }
@@ -342,22 +350,18 @@ fn name(string: &str, raw: bool) -> &'static str {
     non_ascii_name(string).unwrap_or_else(|| panic!("`{string:?}` is not a valid identifier"))
 }
 
-/// The host's lexer knows the tables. It must see one identifier and nothing beside it.
+/// rustc knows the tables.
 fn non_ascii_name(string: &str) -> Option<&'static str> {
-    let apart = |c: char| match c {
-        '_' | 'a'..='z' | 'A'..='Z' | '0'..='9' => false,
-        // What the lexer takes for white space (Pattern_White_Space).
-        '\u{85}' | '\u{200E}' | '\u{200F}' | '\u{2028}' | '\u{2029}' | '\0'..='\x7f' => true,
-        _ => false,
-    };
-    if string.is_ascii() || string.contains(apart) {
+    if string.is_ascii() {
         return None;
     }
-    let mut trees = stream::lex(question::LEX_STREAM, string).ok()?.into_iter();
-    match (trees.next(), trees.next()) {
-        (Some(TokenTree::Ident(ident)), None) if !ident.raw => Some(ident.text),
-        _ => None,
-    }
+    let mut question = Writer::with_capacity(string.len() + 1);
+    question.u8(question::NAME);
+    question.raw(string.as_bytes());
+    let answer = host::ask(question.as_bytes());
+    let mut r = Reader::new(&answer);
+    let read = r.u8().and_then(|is| if is == 0 { Ok(None) } else { r.text().map(Some) });
+    read.unwrap_or_else(|e| host::bad_answer(&e)).map(call::keep)
 }
 
 impl fmt::Display for Ident {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use belljar_wire::abi::question;
 use belljar_wire::bytes::{Reader, Writer};
-use belljar_wire::tokens::{self, InputWriter, OutTree, SpanRef, WireSpan};
+use belljar_wire::tokens::{self, InputWriter, OutTree, OutputWriter, SpanRef, WireSpan};
 use proc_macro::__belljar::{Host, run, set_host};
 use proc_macro::{Delimiter, Group, Ident, Literal, Punct, Spacing, Span, TokenStream, TokenTree};
 use proptest::prelude::*;
@@ -154,6 +154,10 @@ fn meanings(
                 trees.push(Plain::Group(delimiter, span.resolve(handles), inside));
                 continue;
             }
+            OutTree::Text { .. }
+            | OutTree::LexedTree { .. }
+            | OutTree::LexedContents { .. }
+            | OutTree::LexedStream { .. } => panic!("nothing was lexed"),
             OutTree::Ident { text, raw, span } => (leaf_text(raw, text), span),
             OutTree::Literal { text, span } => (text.to_owned(), span),
             OutTree::Punct { ch, joint, span } => (punct_text(ch, joint), span),
@@ -397,6 +401,148 @@ fn unread_parts_are_printed_by_the_compiler() {
         questions[1],
         [&[question::PRINT, 0, tokens::tag::GROUP_BRACE, 0, 2, 0, 0, 0][..], &stream].concat()
     );
+}
+
+/// The stream of a lexed text.
+fn lexed(trees: &[Tree]) -> Vec<u8> {
+    let mut w = InputWriter::lexed();
+    w.begin_stream();
+    write(&mut w, trees);
+    w.end_stream();
+    w.into_bytes()
+}
+
+/// The output of `f`, whose questions all get this answer.
+fn output(answer: Vec<u8>, f: impl Fn(TokenStream) -> TokenStream) -> (Vec<Vec<u8>>, Vec<u8>) {
+    let asked = Rc::new(RefCell::new(Vec::new()));
+    set_host(Some(Box::new(Recorder { asked: asked.clone(), answer })));
+    let output = run(input(&[&[Tree::Ident("a".to_owned(), false)]]), |streams| f(streams.next().unwrap()));
+    set_host(None);
+    (asked.take(), output.unwrap())
+}
+
+#[test]
+fn lexed_text_is_referred_to() {
+    // `x(y)z`: handles 0, 1 to 3, 4 inside, 5.
+    let ident = |text: &str| Tree::Ident(text.to_owned(), false);
+    let trees = [ident("x"), Tree::Group(tokens::Delimiter::Parenthesis, vec![ident("y")]), ident("z")];
+    let stream = lexed(&trees);
+    let answer = [&[1][..], &stream].concat();
+    let parse = || "x(y)z".parse::<TokenStream>().unwrap();
+    let expect = |f: &dyn Fn(TokenStream) -> TokenStream, put: &dyn Fn(&mut OutputWriter)| {
+        let mut w = OutputWriter::new();
+        put(&mut w);
+        assert_eq!(output(answer.clone(), f).1, w.finish(&[]));
+    };
+    let call = WireSpan::CALL_SITE;
+
+    // Whole, once for all that is made of it.
+    expect(&|_| parse(), &|w| {
+        w.text("x(y)z", &stream);
+        w.lexed_stream(0);
+    });
+    expect(
+        &|input| {
+            let whole = parse();
+            let group = Group::new(Delimiter::Brace, whole.clone());
+            TokenStream::from_iter([input, whole, TokenTree::from(group).into()])
+        },
+        &|w| {
+            w.ref_stream(0);
+            w.text("x(y)z", &stream);
+            w.lexed_stream(0);
+            let begun = w.begin_group(tokens::Delimiter::Brace, call);
+            w.lexed_stream(0);
+            w.end_group(begun);
+        },
+    );
+    // Taken apart: its groups and their contents are the text's, single tokens like any other.
+    expect(&|_| parse().into_iter().collect(), &|w| {
+        w.ident("x", false, call);
+        w.text("x(y)z", &stream);
+        w.lexed_tree(0, 1);
+        w.ident("z", false, call);
+    });
+    let group = || parse().into_iter().nth(1).unwrap();
+    let contents = |tree: TokenTree| match tree {
+        TokenTree::Group(group) => group.stream(),
+        tree => panic!("{tree}"),
+    };
+    expect(&|_| contents(group()), &|w| {
+        w.text("x(y)z", &stream);
+        w.lexed_contents(0, 1);
+    });
+    expect(
+        &|_| {
+            let mut group = group();
+            group.set_span(Span::mixed_site());
+            group.into()
+        },
+        &|w| {
+            let begun = w.begin_group(tokens::Delimiter::Parenthesis, WireSpan::MIXED_SITE);
+            w.text("x(y)z", &stream);
+            w.lexed_contents(0, 1);
+            w.end_group(begun);
+        },
+    );
+    expect(&|_| contents(group()).into_iter().collect(), &|w| w.ident("y", false, call));
+    // Texts are numbered as the output names them, whatever was lexed before.
+    expect(
+        &|_| {
+            let [_first, second, third] = [parse(), parse(), parse()];
+            let last = third.into_iter().nth(1).unwrap();
+            TokenStream::from_iter([last.clone().into(), second, last.into()])
+        },
+        &|w| {
+            w.text("x(y)z", &stream);
+            w.lexed_tree(0, 1);
+            w.text("x(y)z", &stream);
+            w.lexed_stream(1);
+            w.lexed_tree(0, 1);
+        },
+    );
+}
+
+#[test]
+fn texts_of_one_token_are_that_token() {
+    let answer = [&[1][..], &lexed(&[Tree::Literal("1.5".to_owned())])].concat();
+    let (asked, output) = output(answer, |_| " 1.5".parse::<TokenStream>().unwrap());
+    assert_eq!(asked, [b"\x07 1.5"]);
+    let mut w = OutputWriter::new();
+    w.literal("1.5", WireSpan::CALL_SITE);
+    assert_eq!(output, w.finish(&[]));
+    let (_, output) = self::output([&[1][..], &lexed(&[])].concat(), |_| "/* */".parse().unwrap());
+    assert_eq!(output, OutputWriter::new().finish(&[]));
+}
+
+#[test]
+fn a_lexer_that_panics_panics_here_without_a_message() {
+    let (_, output) = output(vec![2], |_| {
+        let caught = std::panic::catch_unwind(|| "'".parse::<TokenStream>().is_ok()).unwrap_err();
+        assert!(!caught.is::<String>() && !caught.is::<&str>());
+        assert!(std::panic::catch_unwind(|| "'".parse::<Literal>().is_ok()).is_err());
+        TokenStream::new()
+    });
+    assert_eq!(output, OutputWriter::new().finish(&[]));
+}
+
+#[test]
+fn names_beyond_ascii_are_spelled_by_the_compiler() {
+    let (asked, _) = output("\x01\x02\u{e9}".into(), |_| {
+        assert_eq!(Ident::new("e\u{301}", Span::call_site()).to_string(), "\u{e9}");
+        TokenStream::new()
+    });
+    assert_eq!(asked, [&[&[question::NAME], "e\u{301}".as_bytes()].concat()[..]]);
+    let (asked, _) = output(vec![0], |_| {
+        let panic = |text: &str| {
+            let made = std::panic::catch_unwind(|| Ident::new(text, Span::call_site()).to_string());
+            *made.unwrap_err().downcast::<String>().unwrap()
+        };
+        assert_eq!(panic("\u{2013}"), "`\"\u{2013}\"` is not a valid identifier");
+        assert_eq!(panic("a-b"), "`\"a-b\"` is not a valid identifier");
+        TokenStream::new()
+    });
+    assert_eq!(asked.len(), 1, "what is ASCII need not be asked");
 }
 
 #[test]

@@ -5,34 +5,42 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use belljar_wire::Malformed;
 use belljar_wire::abi::question;
 use belljar_wire::bytes::{Reader, Writer};
-use proc_macro::{LexError, Literal, TokenStream, TokenTree};
+use proc_macro::{Ident, Literal, Span, TokenTree};
 
 use crate::error::Problem;
-use crate::input::{self, Input};
+use crate::input::Input;
 use crate::output::{self, Spans};
+use crate::text::{self, NotLexed, Text, Texts};
 
 /// Answers one question; both forms are those of [`question`].
-pub(crate) fn answer(asked: &[u8], input: &Input) -> Result<Vec<u8>, Problem> {
-    answered(asked, input).map_err(|source| Problem::Malformed { what: "a question", source })
+pub(crate) fn answer(asked: &[u8], input: &Input, texts: &mut Texts) -> Result<Vec<u8>, Problem> {
+    answered(asked, input, texts).map_err(|source| Problem::Malformed { what: "a question", source })
 }
 
-fn answered(asked: &[u8], input: &Input) -> Result<Vec<u8>, Malformed> {
+fn answered(asked: &[u8], input: &Input, texts: &mut Texts) -> Result<Vec<u8>, Malformed> {
     let mut r = Reader::new(asked);
     let mut w = Writer::new();
     let kind = r.u8()?;
     match kind {
         question::PRINT => {
-            w.text(&output::build_from(r, input)?.to_string());
+            w.text(&output::build_from(r, input, texts)?.to_string());
             return Ok(w.into_bytes());
         }
         question::LEX_STREAM => {
-            let text = text(r)?;
-            lexed(&mut w, || text.parse());
+            lexed(&mut w, texts.lex(text(r)?).as_deref());
             return Ok(w.into_bytes());
         }
         question::LEX_LITERAL => {
             let text = text(r)?;
-            lexed(&mut w, || text.parse::<Literal>().map(|literal| TokenTree::from(literal).into()));
+            let literal = text::guarded(|| text.parse::<Literal>());
+            lexed(&mut w, literal.map(|literal| Text::new(TokenTree::from(literal).into())).as_ref());
+            return Ok(w.into_bytes());
+        }
+        question::NAME => {
+            let text = text(r)?;
+            // It says no by a panic.
+            let name = catch_unwind(AssertUnwindSafe(|| Ident::new(text, Span::call_site()).to_string()));
+            optional(&mut w, name.ok().as_deref());
             return Ok(w.into_bytes());
         }
         _ => {}
@@ -57,20 +65,18 @@ fn answered(asked: &[u8], input: &Input) -> Result<Vec<u8>, Malformed> {
 
 /// What the expander does not lex itself: texts that the compiler complains about, in the compiler's own words, and those
 /// that mean one thing in one edition and another in the next.
-fn lexed(w: &mut Writer, lex: impl FnOnce() -> Result<TokenStream, LexError>) {
-    let why = match catch_unwind(AssertUnwindSafe(lex)) {
-        Ok(Ok(stream)) => {
+fn lexed(w: &mut Writer, lexed: Result<&Text, &NotLexed>) {
+    match lexed {
+        Ok(text) => {
             w.u8(1);
-            w.raw(&input::lexed(stream));
-            return;
+            w.raw(text.bytes());
         }
-        Ok(Err(error)) => error.to_string(),
-        // After an error that is fatal for it, rustc 1.95 panics here. proc-macro2 makes this error of that, and later
-        // compilers one like it.
-        Err(_) => "cannot parse string into token stream".to_owned(),
-    };
-    w.u8(0);
-    w.text(&why);
+        Err(NotLexed::Error(why)) => {
+            w.u8(0);
+            w.text(&why.to_string());
+        }
+        Err(NotLexed::Panicked) => w.u8(2),
+    }
 }
 
 /// The rest as a text.

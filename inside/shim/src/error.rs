@@ -9,8 +9,8 @@ use belljar_wire::abi::EntryKind;
 use crate::Macro;
 
 pub(crate) enum Error {
-    /// The macro panicked, with this message.
-    Panicked(String),
+    /// The macro panicked, with this message if it had one that can be shown.
+    Panicked(Option<String>),
     /// The expander says why, in words made for the user.
     Failed(String),
     /// Something went wrong on this side of the socket.

@@ -8,7 +8,7 @@ use proc_macro::{Delimiter, Group, Spacing, Span, TokenStream, TokenTree};
 
 /// What a handle stands for. Tokens are not dropped one by one: dropping a group is a call to the compiler, and the
 /// compiler frees all that an expansion held when the expansion ends.
-enum Node {
+pub(crate) enum Node {
     Tree(ManuallyDrop<TokenTree>),
     /// The opening or closing delimiter of the group before it.
     Delimiter(Span),
@@ -45,18 +45,12 @@ impl Input {
 
     /// The token of this handle, as it came.
     pub(crate) fn tree(&self, handle: u32) -> Option<&TokenTree> {
-        match self.nodes.get(handle as usize)? {
-            Node::Tree(tree) => Some(tree),
-            Node::Delimiter(_) => None,
-        }
+        tree(&self.nodes, handle)
     }
 
     /// The group of this handle.
     pub(crate) fn group(&self, handle: u32) -> Option<&Group> {
-        match self.tree(handle)? {
-            TokenTree::Group(group) => Some(group),
-            _ => None,
-        }
+        group(&self.nodes, handle)
     }
 
     /// The whole stream of this number.
@@ -73,11 +67,27 @@ impl Input {
     }
 }
 
-/// A stream that was lexed from a text, as bytes. Its tokens have no handles.
-pub(crate) fn lexed(stream: TokenStream) -> Vec<u8> {
+/// The token of this handle.
+pub(crate) fn tree(nodes: &[Node], handle: u32) -> Option<&TokenTree> {
+    match nodes.get(handle as usize)? {
+        Node::Tree(tree) => Some(tree),
+        Node::Delimiter(_) => None,
+    }
+}
+
+/// The group of this handle.
+pub(crate) fn group(nodes: &[Node], handle: u32) -> Option<&Group> {
+    match tree(nodes, handle)? {
+        TokenTree::Group(group) => Some(group),
+        _ => None,
+    }
+}
+
+/// A stream that was lexed from a text: as bytes, and by handle.
+pub(crate) fn lexed(stream: TokenStream) -> (Vec<u8>, Vec<Node>) {
     let mut flat = Flattener { out: InputWriter::lexed(), nodes: Vec::new(), text: String::new() };
     flat.stream(stream);
-    flat.out.into_bytes()
+    (flat.out.into_bytes(), flat.nodes)
 }
 
 struct Flattener {

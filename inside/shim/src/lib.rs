@@ -8,6 +8,7 @@
 //!        EXPAND ─────────── link: the socket to the expander, inherited from the wrapper or to one started here
 //!        ASK, PRINT ─────── ask: questions of the running macro, answered from rustc
 //!        DONE ───────────── output: bytes → tokens; a reference becomes a clone of the original token
+//!                           text: what the macro had lexed is lexed by rustc, for references into it
 //!        PANICKED ───────── a panic with the macro's own message, which rustc reports as it reports any
 //!        FAILED ─────────── `compile_error!` at the call site
 //! ```
@@ -29,6 +30,7 @@ mod link;
 mod literal;
 mod output;
 mod print;
+mod text;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -40,6 +42,7 @@ use proc_macro::TokenStream;
 use crate::error::Error;
 use crate::input::Input;
 use crate::link::Reply;
+use crate::text::Texts;
 
 /// One entry point of a macro crate, as a generated shim states it.
 #[derive(Debug)]
@@ -78,7 +81,9 @@ fn expand(entry: &Macro, kind: EntryKind, input: Input) -> TokenStream {
     print::end_lines();
     match expanded {
         Ok(stream) => stream,
-        Err(Error::Panicked(message)) => resume_unwind(Box::new(message)),
+        Err(Error::Panicked(Some(message))) => resume_unwind(Box::new(message)),
+        // Any payload that is no text will do.
+        Err(Error::Panicked(None)) => resume_unwind(Box::new(())),
         Err(Error::Failed(message)) => output::compile_error(&message),
         Err(Error::Here(problem)) => output::compile_error(&problem.message(entry, kind)),
     }
@@ -98,8 +103,9 @@ fn try_expand(entry: &Macro, kind: EntryKind, input: &Input) -> Result<TokenStre
     // A question that can't be answered must not leave the expander waiting: it gets an empty answer, which it refuses,
     // and the reason is told here, where the reason is known.
     let mut unanswered = None;
+    let mut texts = Texts::default();
     let reply = link::exchange(entry.belljar, payload.as_bytes(), |question| {
-        match guarded(|| ask::answer(question, input)) {
+        match guarded(|| ask::answer(question, input, &mut texts)) {
             Ok(answer) => answer,
             Err(error) => {
                 unanswered.get_or_insert(error);
@@ -111,7 +117,7 @@ fn try_expand(entry: &Macro, kind: EntryKind, input: &Input) -> Result<TokenStre
         return Err(error);
     }
     match reply {
-        Reply::Done(bytes) => guarded(|| output::build(&bytes, input)),
+        Reply::Done(bytes) => guarded(|| output::build(&bytes, input, &mut texts)),
         Reply::Panicked(message) => Err(Error::Panicked(message)),
         Reply::Failed(message) => Err(Error::Failed(message)),
     }

@@ -27,7 +27,7 @@ use crate::print;
 pub(crate) enum Reply {
     /// An output, still in bytes.
     Done(Vec<u8>),
-    Panicked(String),
+    Panicked(Option<String>),
     Failed(String),
 }
 
@@ -143,7 +143,7 @@ impl Link {
                 }
                 Some(kind::PRINT) => print::print(&self.frame)?,
                 Some(kind::DONE) => break Reply::Done(std::mem::take(&mut self.frame)),
-                Some(kind::PANICKED) => break Reply::Panicked(text(&self.frame)?),
+                Some(kind::PANICKED) => break Reply::Panicked(optional(&self.frame)?),
                 Some(kind::FAILED) => break Reply::Failed(text(&self.frame)?),
                 Some(_) => return Err(Malformed { expected: "a kind of message", at: 0 }.into()),
                 None => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
@@ -211,4 +211,12 @@ fn text(frame: &[u8]) -> Result<String, Malformed> {
     let text = r.text()?.to_owned();
     r.end()?;
     Ok(text)
+}
+
+fn optional(frame: &[u8]) -> Result<Option<String>, Malformed> {
+    match frame.split_first() {
+        Some((0, [])) => Ok(None),
+        Some((1, rest)) => text(rest).map(Some),
+        _ => Err(Malformed { expected: "0, or 1 and a text", at: 0 }),
+    }
 }

@@ -2,9 +2,10 @@
 //!
 //! Calls into the compiler are what costs here, so new tokens are collected and handed over one level of a group at a
 //! time. Literals are made by `Literal`'s own constructors where those give the same token: parsing one is a call that
-//! also leaves a source file in the compiler's memory.
+//! also leaves a source file in the compiler's memory. So does a text that the macro had lexed, but natively it would, too.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use belljar_wire::Malformed;
 use belljar_wire::bytes::Reader;
@@ -14,18 +15,25 @@ use proc_macro::{Delimiter, Group, Ident, Literal, Punct, Spacing, Span, TokenSt
 use crate::error::Problem;
 use crate::input::Input;
 use crate::literal;
+use crate::text::{Text, Texts};
 
 /// Builds a whole output.
-pub(crate) fn build(bytes: &[u8], input: &Input) -> Result<TokenStream, Problem> {
-    build_from(Reader::new(bytes), input).map_err(|source| Problem::Malformed { what: "an output", source })
+pub(crate) fn build(bytes: &[u8], input: &Input, texts: &mut Texts) -> Result<TokenStream, Problem> {
+    build_from(Reader::new(bytes), input, texts)
+        .map_err(|source| Problem::Malformed { what: "an output", source })
 }
 
 /// Builds the output that is the rest of what `r` reads.
-pub(crate) fn build_from(mut r: Reader<'_>, input: &Input) -> Result<TokenStream, Malformed> {
+pub(crate) fn build_from(
+    mut r: Reader<'_>,
+    input: &Input,
+    texts: &mut Texts,
+) -> Result<TokenStream, Malformed> {
     let handles = input.handles();
     let mut spans = Spans::read(&mut r, input)?;
     let derived = spans.derived.len() as u32;
     let mut literals = HashMap::new();
+    let mut named: Vec<Rc<Text>> = Vec::new();
     let mut open = Vec::new();
     let mut level = Level::new(None, r.pos() + r.remaining());
     loop {
@@ -53,6 +61,22 @@ pub(crate) fn build_from(mut r: Reader<'_>, input: &Input) -> Result<TokenStream
             }
             OutTree::RefStream(number) => {
                 level.extend(input.stream(number).ok_or_else(|| bad("a number of an input stream"))?);
+            }
+            OutTree::Text { text, lexed } => {
+                let text = texts.lexed_to(text, lexed);
+                named.push(text.ok_or_else(|| bad("a text and what it is lexed to"))?);
+            }
+            OutTree::LexedTree { text, handle } => {
+                let tree = named.get(text as usize).and_then(|text| text.tree(handle));
+                level.trees.push(tree.ok_or_else(|| bad("a handle of a text's token"))?.clone());
+            }
+            OutTree::LexedContents { text, handle } => {
+                let group = named.get(text as usize).and_then(|text| text.group(handle));
+                level.extend(group.ok_or_else(|| bad("a handle of a text's group"))?.stream());
+            }
+            OutTree::LexedStream { text } => {
+                let text = named.get(text as usize);
+                level.extend(text.ok_or_else(|| bad("a number of a text before it"))?.stream());
             }
             OutTree::Ident { text, raw, span } => {
                 let span = spans.get(span)?;

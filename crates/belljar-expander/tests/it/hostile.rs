@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use belljar_expander::Limits;
 use belljar_wire::bytes::Writer;
-use belljar_wire::tokens::{Delimiter, OutputWriter, WireSpan};
+use belljar_wire::tokens::{Delimiter, InputWriter, OutputWriter, WireSpan};
 
-use crate::support::{Answer, Shim, guest, guest_with, input, wat_bytes};
+use crate::support::{Answer, Shim, guest, guest_with, input, small, wat_bytes};
 
 #[track_caller]
 fn fails(shim: &mut Shim, wat: &str, needle: &str) -> String {
@@ -141,11 +141,18 @@ fn a_panic_is_the_macros_own_message() {
         other => panic!("{other:?}"),
     };
     // A std that aborts, one that unwinds, and a panic while panicking.
-    assert_eq!(panics(&format!("{first} unreachable")), "no field `x`");
-    assert_eq!(panics(&format!("{first} (i64.const -1)")), "no field `x`");
-    assert_eq!(panics(&format!("{first} {again} unreachable")), "again");
-    assert_eq!(panics("(call $panicked (i32.const 112) (i32.const 2)) unreachable"), "\u{fffd}\0");
-    assert_eq!(panics("(i64.const -1)"), "");
+    assert_eq!(panics(&format!("{first} unreachable")).as_deref(), Some("no field `x`"));
+    assert_eq!(panics(&format!("{first} (i64.const -1)")).as_deref(), Some("no field `x`"));
+    assert_eq!(panics(&format!("{first} {again} unreachable")).as_deref(), Some("again"));
+    assert_eq!(
+        panics("(call $panicked (i32.const 112) (i32.const 2)) unreachable").as_deref(),
+        Some("\u{fffd}\0")
+    );
+    // Without a message, which is not an empty one.
+    assert_eq!(panics("(call $panicked (i32.const 96) (i32.const 0)) unreachable").as_deref(), Some(""));
+    assert_eq!(panics("(call $panicked (i32.const 0) (i32.const 0)) unreachable"), None);
+    assert_eq!(panics(&format!("{first} (call $panicked (i32.const 0) (i32.const 0)) (i64.const -1)")), None);
+    assert_eq!(panics("(i64.const -1)"), None);
     // A panic that was caught is none, and does not explain what comes after it.
     let caught = guest_with(fields, &format!("{first} (call $same)"));
     assert!(matches!(shim.expand(&caught, &input()).answer, Answer::Done(_)));
@@ -201,6 +208,157 @@ fn malformed_tokens_never_reach_rustc() {
     }
 }
 
+/// A macro that returns this output.
+fn returning(output: &[u8]) -> String {
+    guest_with(
+        &format!(r#"(data (i32.const 8192) "{}")"#, wat_bytes(output)),
+        &format!("(call $done (i32.const 8192) (i32.const {}))", output.len()),
+    )
+}
+
+/// What the lexer makes of `a (b)`.
+fn lexed() -> Vec<u8> {
+    let mut w = InputWriter::lexed();
+    w.begin_stream();
+    w.ident("a", false);
+    w.begin_group(Delimiter::Parenthesis);
+    w.ident("b", false);
+    w.end_group();
+    w.end_stream();
+    w.into_bytes()
+}
+
+#[test]
+fn a_text_and_its_tokens_reach_rustc_as_they_are() {
+    let mut shim = Shim::new();
+    let mut w = OutputWriter::new();
+    w.text("a (b)", &lexed());
+    w.lexed_stream(0);
+    w.lexed_tree(0, 1);
+    w.lexed_contents(0, 1);
+    let output = w.finish(&[]);
+    assert_eq!(shim.expand(&returning(&output), &input()).answer, Answer::Done(output));
+}
+
+#[test]
+fn a_text_that_is_not_lexed_so_never_reaches_rustc() {
+    let mut shim = Shim::new();
+    let with = |text: &str, lexed: &[u8], put: &dyn Fn(&mut OutputWriter)| {
+        let mut w = OutputWriter::new();
+        w.text(text, lexed);
+        put(&mut w);
+        w.finish(&[])
+    };
+    let deep = |n| format!("{}{}", "(".repeat(n), ")".repeat(n));
+    let nothing = |_: &mut OutputWriter| {};
+    let wrong = "a text and what it is lexed to";
+    let cut = &lexed()[..lexed().len() - 1];
+    for (output, expected) in [
+        (with("a (c)", &lexed(), &nothing), wrong),
+        (with("a (b) + c", &lexed(), &nothing), wrong),
+        (with("a (b) evil()", &lexed(), &|w| w.lexed_stream(0)), wrong),
+        (with("", &lexed(), &nothing), wrong),
+        // Not used, and wrong all the same: rustc would lex it.
+        (with(&deep(2001), &lexed(), &nothing), wrong),
+        (with("( ]", &lexed(), &nothing), wrong),
+        // What only rustc can lex has to have the form at least.
+        (with("\u{e9}", cut, &nothing), "a stream as long as it says"),
+        (with("\u{e9}", &[9, 0, 0, 0, 0, 0, 0, 0], &nothing), "as many tokens as the stream says"),
+        (with("\u{e9}", &[1, 0, 0, 0, 2, 0, 0, 0, 4, b'('], &nothing), "a punctuation character"),
+        (with("a (b)", &lexed(), &|w| w.lexed_stream(1)), "a number of a text before it"),
+        (with("a (b)", &lexed(), &|w| w.lexed_tree(9, 0)), "a number of a text before it"),
+        (with("a (b)", &lexed(), &|w| w.lexed_tree(0, 2)), "a handle of a text's token"),
+        (with("a (b)", &lexed(), &|w| w.lexed_tree(0, 99)), "a handle of a text's token"),
+        (with("a (b)", &lexed(), &|w| w.lexed_contents(0, 0)), "a handle of a text's group"),
+    ] {
+        fails(
+            &mut shim,
+            &returning(&output),
+            &format!("its output is not a token stream: expected {expected} at byte"),
+        );
+    }
+    // As a question, too.
+    let output = with("a (c)", &lexed(), &nothing);
+    let print = guest_with(
+        &format!(r#"(data (i32.const 64) "\06{}")"#, wat_bytes(&output)),
+        &format!("(drop (call $ask (i32.const 64) (i32.const {}))) (call $same)", output.len() + 1),
+    );
+    fails(&mut shim, &print, &format!("a question: expected {wrong}"));
+}
+
+#[test]
+fn a_long_text_can_not_be_named_without_end() {
+    let mut shim = Shim::new();
+    let commas = 60_000;
+    let mut w = InputWriter::lexed();
+    w.begin_stream();
+    for n in 1..=commas {
+        w.punct(b',', n < commas);
+    }
+    w.end_stream();
+    let mut out = OutputWriter::new();
+    out.text(&",".repeat(commas), &w.into_bytes());
+    (0..400).for_each(|_| out.lexed_stream(0));
+    let output = out.finish(&[]);
+    let wat =
+        returning(&output).replace(r#"(memory (export "memory") 2)"#, r#"(memory (export "memory") 8)"#);
+    fails(&mut shim, &wat, "its output is not a token stream: expected fewer tokens at byte");
+}
+
+#[test]
+fn rustc_is_not_made_to_lex_without_end() {
+    let mut shim = Shim::new();
+    // The rest of the memory is zeros, which the lexer has no opinion on.
+    let ask = guest_with(
+        r#"(data (i32.const 8192) "\07")"#,
+        "(loop $on (drop (call $ask (i32.const 8192) (i32.const 60000))) (br $on)) (call $same)",
+    );
+    let module = shim.put(&ask);
+    let mut asked = 0;
+    let text = shim.call(module, &input(), |_| {
+        asked += 1;
+        vec![2]
+    });
+    let text = text.answer.failed();
+    assert!(text.contains("BELLJAR_LIMIT_OUTPUT"), "{text}");
+    assert_eq!(asked, (1 << 20) / 60_000);
+
+    // Many small ones are no cheaper.
+    let mut w = OutputWriter::new();
+    (0..20_000u32).for_each(|n| {
+        w.text(
+            "\u{e9}",
+            &[&[1, 0, 0, 0, 4, 0, 0, 0, 3, 2][..], &[n as u8 & 127, (n >> 7) as u8 & 127]].concat(),
+        )
+    });
+    let output = w.finish(&[]);
+    let wat =
+        returning(&output).replace(r#"(memory (export "memory") 2)"#, r#"(memory (export "memory") 8)"#);
+    let text = shim.expand(&wat, &input()).answer.failed();
+    assert!(text.contains("BELLJAR_LIMIT_OUTPUT"), "{text}");
+
+    // One text, printed again and again, is lexed once.
+    let mut w = OutputWriter::new();
+    w.text("a (b)", &lexed());
+    w.lexed_stream(0);
+    let output = w.finish(&[]);
+    let print = guest_with(
+        &format!(r#"(data (i32.const 64) "\06{}")"#, wat_bytes(&output)),
+        &format!(
+            "(loop $on
+                (drop (call $ask (i32.const 64) (i32.const {})))
+                (local.set $i (i32.add (local.get $i) (i32.const 1)))
+                (br_if $on (i32.lt_u (local.get $i) (i32.const 90))))
+             (call $same)",
+            output.len() + 1
+        ),
+    );
+    let mut shim = Shim::with(|config| config.limits = Ok(Limits { output: 128, ..small() }));
+    let module = shim.put(&print);
+    let replied = shim.call(module, &input(), |_| b"\x05a (b)".to_vec());
+    assert!(matches!(replied.answer, Answer::Done(_)), "{replied:?}");
+}
+
 #[test]
 fn questions_that_make_no_sense_never_reach_rustc() {
     let mut shim = Shim::new();
@@ -215,6 +373,8 @@ fn questions_that_make_no_sense_never_reach_rustc() {
         (&[5, 0], "a varint"),
         (&[6, 0, 1, 2, b'a', b' ', 0], "an identifier"),
         (&[7, 0xff, 0xfe], "UTF-8 text"),
+        (&[9, 0xff, 0xfe], "UTF-8 text"),
+        (&[10, b'a'], "a kind of question"),
     ] {
         let wat = guest_with(
             &format!(r#"(data (i32.const 64) "{}")"#, wat_bytes(question)),
@@ -255,7 +415,9 @@ fn what_was_refused_is_told_when_the_expansion_fails() {
     let panic =
         guest_with(fields, &format!("{tries} (call $panicked (i32.const 128) (i32.const 2)) unreachable"));
     let message = format!("no\n\n{}", refused.replace("\n  ", "\n"));
-    assert_eq!(shim.expand(&panic, &input()).answer, Answer::Panicked(message));
+    assert_eq!(shim.expand(&panic, &input()).answer, Answer::Panicked(Some(message)));
+    let panic = guest_with(fields, &format!("{tries} (i64.const -1)"));
+    assert_eq!(shim.expand(&panic, &input()).answer, Answer::Panicked(Some(refused.replace("\n  ", "\n"))));
 
     // An expansion that does not fail says nothing.
     let fine = guest_with(fields, &format!("{tries} (call $same)"));

@@ -144,7 +144,8 @@ fn a_request_that_can_not_be_read_is_an_error_and_no_end() {
     let mut shim = Shim::new();
     let wat = guest("(call $same)");
     let module = shim.put(&wat);
-    for bad in [&[][..], &[1], &[1, 0], &[1, 0, 3, 3]] {
+    let version = belljar_wire::PROTOCOL.to_le_bytes();
+    for bad in [&[][..], &version[..1], &version, &[version, [3, 3]].concat()] {
         message::send(&mut &shim.stream, kind::EXPAND, bad).unwrap();
         shim.replied(&mut |_| vec![]).unwrap().answer.failed();
     }

@@ -23,13 +23,15 @@ fn asking(question: &[u8]) -> String {
 #[test]
 fn a_question_goes_to_rustc_and_its_answer_to_the_guest() {
     let mut shim = Shim::new();
-    let cases: [(&[u8], &[u8]); 6] = [
+    let cases: [(&[u8], &[u8]); 8] = [
         (&[1, 0, 2], &[42]),
         (&[2, 1, 3, 2, 7], &[1]),
         (&[3, 0, 0], b"\x08src/a.rs"),
         (&[4, 0, 0], &[0]),
         (&[5, 0, 1], b"\x01\x05a (1)"),
         (&[6, 0, 0x22, 0], b"\x05a (1)"),
+        (b"\x09e\xcc\x81", b"\x01\x02\xc3\xa9"),
+        (b"\x09\xe2\x80\x93", &[0]),
     ];
     for (question, answer) in cases {
         let module = shim.put(&asking(question));
@@ -54,6 +56,10 @@ fn plain_text_is_lexed_here_and_doubtful_text_by_rustc() {
         b"\0\x21unexpected closing delimiter: `)`".to_vec()
     });
     assert_eq!(replied.stdout, "\0!unexpected closing delimiter: `)`");
+
+    // rustc has panicked.
+    let module = shim.put(&asking(b"\x07'"));
+    assert_eq!(shim.call(module, &input(), |_| vec![2]).stdout, "\u{2}");
 }
 
 #[test]
@@ -72,7 +78,10 @@ fn an_answer_that_is_none_ends_the_conversation() {
         (&[1, 0, 2], &[1, 2]),
         (&[4, 0, 2], &[7]),
         (&[3, 0, 2], &[9, b'a']),
-        (b"\x07)", &[2]),
+        (b"\x07)", &[3]),
+        (b"\x07)", &[2, 0]),
+        (b"\x09\xc3\xa9", &[2]),
+        (b"\x09\xc3\xa9", &[1]),
         (b"\x07)", &[0, 9, b'a']),
         (b"\x07)", &[1, 9, 0, 0, 0, 0, 0, 0, 0]),
     ] {

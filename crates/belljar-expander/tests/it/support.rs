@@ -51,7 +51,7 @@ pub fn guest_with(fields: &str, body: &str) -> String {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answer {
     Done(Vec<u8>),
-    Panicked(String),
+    Panicked(Option<String>),
     Failed(String),
 }
 
@@ -159,8 +159,8 @@ impl Shim {
         let mut buffer = Vec::new();
         let answer = loop {
             let kind = message::receive(&mut &self.stream, &mut buffer).unwrap()?;
-            let text = || {
-                let mut r = Reader::new(&buffer);
+            let text = |from: usize| {
+                let mut r = Reader::at(&buffer, from);
                 let text = r.text().unwrap().to_owned();
                 r.end().unwrap();
                 text
@@ -173,8 +173,12 @@ impl Shim {
                 kind::PRINT if buffer[0] == 1 => stdout.extend_from_slice(&buffer[1..]),
                 kind::PRINT => stderr.extend_from_slice(&buffer[1..]),
                 kind::DONE => break Answer::Done(buffer),
-                kind::PANICKED => break Answer::Panicked(text()),
-                kind::FAILED => break Answer::Failed(text()),
+                kind::PANICKED if buffer == [0] => break Answer::Panicked(None),
+                kind::PANICKED => {
+                    assert_eq!(buffer[0], 1);
+                    break Answer::Panicked(Some(text(1)));
+                }
+                kind::FAILED => break Answer::Failed(text(0)),
                 other => panic!("message {other}"),
             }
         };

@@ -6,7 +6,8 @@ use belljar_wire::abi::{EntryKind, question};
 use belljar_wire::bytes::{Reader, Writer};
 use belljar_wire::message::{self, Expand, kind};
 use belljar_wire::tokens::{
-    Delimiter, Derived, InTree, Input, OutputWriter, StreamAt, WireSpan, check_stream, read_stream, read_tree,
+    Delimiter, Derived, InTree, Input, InputWriter, OutputWriter, StreamAt, WireSpan, check_stream,
+    read_stream, read_tree,
 };
 
 /// Answers until the other end is closed.
@@ -30,6 +31,10 @@ fn text(text: &str) -> Vec<u8> {
     w.into_bytes()
 }
 
+fn some_text(some: &str) -> Vec<u8> {
+    [vec![1], text(some)].concat()
+}
+
 /// `None` to hang up.
 fn expand(socket: &mut UnixStream, request: &Expand<'_>, input: &Input) -> Option<(u8, Vec<u8>)> {
     let name = request.name;
@@ -44,7 +49,7 @@ fn expand(socket: &mut UnixStream, request: &Expand<'_>, input: &Input) -> Optio
         }
         "unknown_kind" => (99, Vec::new()),
         "two_replies" => {
-            let frames = [7, 0, 0, 0, kind::PANICKED, 5, b'w', b'r', b'o', b'n', b'g'];
+            let frames = [8, 0, 0, 0, kind::PANICKED, 1, 5, b'w', b'r', b'o', b'n', b'g'];
             use std::io::Write as _;
             let _ = socket.write_all(&[&frames[..], &frames[..]].concat());
             return None;
@@ -69,11 +74,64 @@ fn expand(socket: &mut UnixStream, request: &Expand<'_>, input: &Input) -> Optio
             ];
             (kind::FAILED, text(&answers.join("; ")))
         }
-        "no_text" => (kind::PANICKED, vec![200]),
+        "no_text" => (kind::PANICKED, vec![1, 200]),
+        "bad_flag" => (kind::PANICKED, vec![2, 1, b'a']),
+        "flag_and_text" => (kind::PANICKED, vec![0, 1, b'a']),
         "bad_question" => {
             let answer = ask(socket, &[77, 0, 0]);
             assert!(answer.is_empty());
             (kind::FAILED, text("belljar: it was not answered"))
+        }
+        "names" => {
+            let name = |text: &str| {
+                let answer = ask(socket, &[&[question::NAME], text.as_bytes()].concat());
+                let mut r = Reader::new(&answer);
+                let name = (r.u8().expect("a flag") == 1).then(|| r.text().expect("a text").to_owned());
+                format!("{name:?}")
+            };
+            let names = ["e\u{301}", "名前", "é b", "\u{1f980}", "\u{2013}"].map(name);
+            (kind::FAILED, text(&names.join("; ")))
+        }
+        "refused_once" => {
+            let answer = ask(socket, &[&[question::LEX_STREAM], "0b2 + 1".as_bytes()].concat());
+            assert_eq!(answer[0], 1);
+            let mut out = OutputWriter::new();
+            out.text("0b2 + 1", &answer[1..]);
+            out.lexed_stream(0);
+            let out = out.finish(&[]);
+            let printed = ask(socket, &[&[question::PRINT], out.as_slice()].concat());
+            assert_eq!(printed, text("0b2 + 1"));
+            (kind::DONE, out)
+        }
+        // Texts: the number, handles and tokens have to be right.
+        "bad_text_number" => texts(&["a (b)"], |out| out.lexed_stream(1)),
+        "later_text" => {
+            let mut out = OutputWriter::new();
+            out.lexed_stream(0);
+            put_text(&mut out, "a (b)", "a (b)");
+            (kind::DONE, out.finish(&[]))
+        }
+        "bad_text_handle" => texts(&["a (b)"], |out| out.lexed_tree(0, 2)),
+        "bad_text_group" => texts(&["a", "a (b)"], |out| out.lexed_contents(1, 0)),
+        "other_tokens" => {
+            let mut out = OutputWriter::new();
+            put_text(&mut out, "a (c)", "a (b)");
+            (kind::DONE, out.finish(&[]))
+        }
+        "fewer_tokens" => {
+            let mut out = OutputWriter::new();
+            put_text(&mut out, "a (b) + c", "a (b)");
+            (kind::DONE, out.finish(&[]))
+        }
+        "unlexable" => {
+            let mut out = OutputWriter::new();
+            put_text(&mut out, "( ", "a (b)");
+            (kind::DONE, out.finish(&[]))
+        }
+        "reported" => {
+            let mut out = OutputWriter::new();
+            put_text(&mut out, "a (b) \"", "a (b)");
+            (kind::DONE, out.finish(&[]))
         }
         // Outputs that no checked reply can be. Derived spans: none (0), then the pieces.
         "empty" => ours(""),
@@ -120,6 +178,43 @@ fn expand(socket: &mut UnixStream, request: &Expand<'_>, input: &Input) -> Optio
         }
         _ => return Some(behave(socket, request, input)),
     })
+}
+
+/// As in `native.rs`.
+const TEXT: &str =
+    "/// documented\nmacro_rules! m { ($a : expr,$($b:tt)*) => { $a+ 1;$($b)* /* gone */ // gone
+    }; (/** block */ 'a r#fn) => { \"x\"b'y' [ ] } }";
+
+/// Its tokens: this expander has no lexer.
+fn native_text(socket: &mut UnixStream) -> Vec<u8> {
+    let answer = ask(socket, &[&[question::LEX_STREAM], TEXT.as_bytes()].concat());
+    assert_eq!(answer[0], 1);
+    answer[1..].to_vec()
+}
+
+/// Says of a text that it is lexed to words and at most one group, those of another text.
+fn put_text(out: &mut OutputWriter, text: &str, lexed: &str) {
+    let mut w = InputWriter::lexed();
+    w.begin_stream();
+    for part in lexed.split(' ') {
+        match part.strip_prefix('(') {
+            Some(inside) => {
+                w.begin_group(Delimiter::Parenthesis);
+                w.ident(inside.trim_end_matches(')'), false);
+                w.end_group();
+            }
+            None => drop(w.ident(part, false)),
+        }
+    }
+    w.end_stream();
+    out.text(text, &w.into_bytes());
+}
+
+fn texts(texts: &[&str], put: impl FnOnce(&mut OutputWriter)) -> (u8, Vec<u8>) {
+    let mut out = OutputWriter::new();
+    texts.iter().for_each(|text| put_text(&mut out, text, text));
+    put(&mut out);
+    (kind::DONE, out.finish(&[]))
 }
 
 /// What the macros of `native.rs` do.
@@ -237,7 +332,35 @@ fn behave(socket: &mut UnixStream, request: &Expand<'_>, input: &Input) -> (u8, 
             }
             out.out.end_group(group);
         }
-        "panics" => return (kind::PANICKED, text("the input is\nwrong")),
+        "lexed" => {
+            out.out.ref_stream(stream as u8);
+            let lexed = native_text(socket);
+            let o = &mut out.out;
+            o.text(TEXT, &lexed);
+            o.lexed_stream(0);
+            // Doc comment (`#`, and a group of 6), `macro_rules`, `!`, `m`, the group; the doc comment's `[…]` comes first.
+            for group in [1, 10] {
+                let mut named = |write: &dyn Fn(&mut OutputWriter)| {
+                    o.ident("macro_rules", false, WireSpan::CALL_SITE);
+                    o.punct(b'!', false, WireSpan::CALL_SITE);
+                    o.ident("n", false, WireSpan::CALL_SITE);
+                    write(o);
+                };
+                let contents = |delimiter, span| {
+                    move |o: &mut OutputWriter| {
+                        let begun = o.begin_group(delimiter, span);
+                        o.lexed_contents(0, group);
+                        o.end_group(begun);
+                    }
+                };
+                let delimiter = if group == 1 { Delimiter::Bracket } else { Delimiter::Brace };
+                named(&contents(Delimiter::Brace, WireSpan::CALL_SITE));
+                named(&|o| o.lexed_tree(0, group));
+                named(&contents(delimiter, WireSpan::MIXED_SITE));
+            }
+        }
+        "panics_silently" => return (kind::PANICKED, vec![0]),
+        "panics" => return (kind::PANICKED, some_text("the input is\nwrong")),
         other => panic!("no macro `{other}`"),
     }
     if let Some(group) = group {

@@ -81,6 +81,22 @@ fn run(name: &str, input: TokenStream) -> TokenStream {
             }
             TokenTree::from(Group::new(Delimiter::Parenthesis, out)).into()
         }
+        "lexed" => {
+            let text = |text: &str| text.parse::<TokenStream>().unwrap();
+            let whole = text(TEXT);
+            let mut out = input;
+            out.extend([whole.clone()]);
+            for tree in whole {
+                if let TokenTree::Group(mut group) = tree {
+                    let contents = Group::new(Delimiter::Brace, group.stream());
+                    out.extend([contents, group.clone()].map(macro_rules));
+                    group.set_span(Span::mixed_site());
+                    out.extend(macro_rules(group));
+                }
+            }
+            out
+        }
+        "panics_silently" => std::panic::panic_any(5u8),
         "panics" => panic!("the {} is\nwrong", "input"),
         "prints" => {
             println!("to stdout");
@@ -89,6 +105,20 @@ fn run(name: &str, input: TokenStream) -> TokenStream {
         }
         _ => unreachable!(),
     }
+}
+
+const TEXT: &str = "/// documented\nmacro_rules! m { ($a : expr,$($b:tt)*) => { $a+ 1;$($b)* /* gone */ // gone
+    }; (/** block */ 'a r#fn) => { \"x\"b'y' [ ] } }";
+
+/// `macro_rules! n group`, the name at the call site.
+fn macro_rules(group: Group) -> TokenStream {
+    let mut out = TokenStream::from_iter([
+        TokenTree::from(Ident::new("macro_rules", Span::call_site())),
+        Punct::new('!', Spacing::Alone).into(),
+        Ident::new("n", Span::call_site()).into(),
+    ]);
+    out.extend([group]);
+    out
 }
 
 fn spanned(mut tree: TokenTree, span: Span) -> TokenTree {
@@ -164,7 +194,9 @@ entries! {
     asked Asked asked_attr;
     printed Printed printed_attr;
     literals Literals literals_attr;
+    lexed Lexed lexed_attr;
     panics Panics panics_attr;
+    panics_silently PanicsSilently panics_silently_attr;
     prints Prints prints_attr;
 }
 

@@ -14,7 +14,7 @@ macro_rules! scenarios {
 scenarios! { TEXTS: Text;
     printed printed_again debugged groups_printed trees_printed alternate_debug padded
     literals literal_texts literal_debug bad_floats
-    texts_lexed literals_lexed
+    texts_lexed literals_lexed lexed_printed
     good_idents bad_idents bad_raw_idents bad_puncts
     iterated hints extended
     made_streams long_streams negatives places conditional_keywords
@@ -23,7 +23,7 @@ scenarios! { TEXTS: Text;
 scenarios! { STREAMS: Stream;
     untouched rebuilt regrouped twice inside_out contents
     respanned derived_spans spans_of_groups set_back
-    new_tokens lexed_tokens mixed negative_tokens renamed empty_parts
+    new_tokens lexed_tokens lexed_wholes lexed_parts lexed_regrouped lexed_and_given mixed negative_tokens renamed empty_parts
 }
 
 fn deep(stream: &TokenStream, f: &mut impl FnMut(&TokenTree)) {
@@ -705,14 +705,114 @@ fn new_tokens(input: TokenStream) -> TokenStream {
     remade(input)
 }
 
+const LEXED: &[&str] = &[
+    "fn f<'a>(x: &'a str) -> Vec<u8> { r#type::<u8>(x)[0] += -1.5e3; \"s\" } /// doc\n struct S;",
+    "//! inner\n/** block */ macro_rules! m { ($e : expr) => { $e }; ($($t:tt)*) => {$($t)*} }",
+    "a.b",
+    "a . b",
+    "(a)(b) [c] {} ( ) {x} [ ( { y+z } ) ]",
+    "'a 'static: 'b",
+    "#![a]#[b=c]",
+    "x+=1<<=2..=3...4::<-5",
+    "r#\"raw\"# b\"x\"c\"y\" 'z'",
+    "-1 - 1",
+    "/// doc",
+    "a =",
+    "= b",
+    "one_token",
+    "",
+];
+
+fn lex(text: &str) -> TokenStream {
+    text.parse().unwrap()
+}
+
 fn lexed_tokens(input: TokenStream) -> TokenStream {
-    let text = "fn f<'a>(x: &'a str) -> Vec<u8> { r#type::<u8>(x)[0] += -1.5e3; \"s\" } /// doc\n struct S;";
-    let lexed = || text.parse::<TokenStream>().unwrap();
-    // Token by token: the spaces of a lexed text are not remembered, see the crate's documentation.
-    let mut out = remade(lexed());
+    // Token by token.
+    let mut out = remade(lex(LEXED[0]));
     out.extend(input);
-    out.extend(lexed().into_iter().filter(|tree| !matches!(tree, TokenTree::Group(_))));
+    out.extend(lex(LEXED[0]).into_iter().filter(|tree| !matches!(tree, TokenTree::Group(_))));
     out
+}
+
+fn lexed_wholes(_: TokenStream) -> TokenStream {
+    let mut out: TokenStream = LEXED.iter().map(|text| lex(text)).collect();
+    let again = lex(LEXED[4]);
+    out.extend([again.clone(), again]);
+    out
+}
+
+fn lexed_parts(_: TokenStream) -> TokenStream {
+    LEXED.iter().flat_map(|text| lex(text).into_iter().filter(|tree| !matches!(tree, TokenTree::Ident(_)))).collect()
+}
+
+fn lexed_regrouped(_: TokenStream) -> TokenStream {
+    let mut out = TokenStream::new();
+    for tree in LEXED.iter().flat_map(|text| lex(text)) {
+        if let TokenTree::Group(group) = &tree {
+            let mut other = Group::new(Delimiter::Brace, group.stream());
+            out.extend([other.clone()]);
+            other.set_span(Span::mixed_site());
+            out.extend([other]);
+            out.extend(group.stream());
+            let mut respanned = group.clone();
+            respanned.set_span(Span::mixed_site());
+            out.extend([respanned.clone()]);
+            respanned.set_span(Span::call_site());
+            out.extend([respanned]);
+        }
+        out.extend([TokenTree::from(Group::new(Delimiter::None, TokenStream::from(tree)))]);
+    }
+    out
+}
+
+fn lexed_and_given(input: TokenStream) -> TokenStream {
+    let mut out = TokenStream::new();
+    let texts: Vec<TokenStream> = LEXED.iter().map(|text| lex(text)).collect();
+    for (n, text) in texts.into_iter().enumerate() {
+        out.extend([input.clone(), text.clone()]);
+        if n % 2 == 0 {
+            let mut inside = text.clone();
+            inside.extend(input.clone().into_iter().take(n));
+            inside.extend([text]);
+            out.extend([TokenTree::from(Group::new(Delimiter::Parenthesis, inside))]);
+        }
+    }
+    out
+}
+
+fn lexed_printed(input: TokenStream) -> String {
+    let mut all = Vec::new();
+    let mut print = |stream: &dyn std::fmt::Display| all.push(stream.to_string());
+    for text in LEXED {
+        let stream = lex(text);
+        print(&stream);
+        let trees: Vec<TokenTree> = stream.clone().into_iter().collect();
+        for (n, tree) in trees.iter().enumerate() {
+            print(tree);
+            print(&trees[..n].iter().cloned().collect::<TokenStream>());
+            if let TokenTree::Group(group) = tree {
+                print(&group.stream());
+                print(&Group::new(Delimiter::None, group.stream()));
+            }
+        }
+        for first in ["a", "a =", "<", "(x)", "'", "#"] {
+            let mut both = if first == "'" {
+                TokenTree::from(Punct::new('\'', Spacing::Joint)).into()
+            } else {
+                lex(first)
+            };
+            both.extend([stream.clone()]);
+            print(&both);
+            let mut both = stream.clone();
+            both.extend(if first == "'" { lex("'b'") } else { lex(first) });
+            print(&both);
+        }
+    }
+    print(&lexed_wholes(input.clone()));
+    print(&lexed_regrouped(input.clone()));
+    print(&lexed_and_given(input));
+    all.join("\n")
 }
 
 fn mixed(input: TokenStream) -> TokenStream {

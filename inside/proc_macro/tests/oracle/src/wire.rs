@@ -58,7 +58,7 @@ impl Input {
 
     fn read(&self, r: &mut Reader<'_>) -> TokenStream {
         let spans = self.derived(r);
-        self.read_trees(r, usize::MAX, &spans)
+        self.read_trees(r, usize::MAX, &spans, &mut Vec::new())
     }
 
     fn derived(&self, r: &mut Reader<'_>) -> Vec<Span> {
@@ -76,7 +76,13 @@ impl Input {
         spans
     }
 
-    fn read_trees(&self, r: &mut Reader<'_>, end: usize, spans: &[Span]) -> TokenStream {
+    fn read_trees(
+        &self,
+        r: &mut Reader<'_>,
+        end: usize,
+        spans: &[Span],
+        texts: &mut Vec<Input>,
+    ) -> TokenStream {
         let mut stream = TokenStream::new();
         while !r.is_empty() && r.pos() < end {
             let tree = tokens::read_out(r, self.spans.len() as u32, spans.len() as u32).expect("a tree");
@@ -96,6 +102,27 @@ impl Input {
                     stream.extend(self.trees[handle as usize].clone());
                     continue;
                 }
+                OutTree::Text { text, lexed } => {
+                    let input = Input::new(&text.parse().expect("a text that was lexed"));
+                    assert_eq!(&input.bytes[2..], lexed);
+                    texts.push(input);
+                    continue;
+                }
+                OutTree::LexedStream { text } => {
+                    stream.extend([texts[text as usize].stream.clone()]);
+                    continue;
+                }
+                OutTree::LexedContents { text, handle } => {
+                    let Some(TokenTree::Group(group)) = &texts[text as usize].trees[handle as usize] else {
+                        panic!("no group")
+                    };
+                    stream.extend([group.stream()]);
+                    continue;
+                }
+                OutTree::LexedTree { text, handle } => {
+                    stream.extend(texts[text as usize].trees[handle as usize].clone());
+                    continue;
+                }
                 OutTree::Ident { text, raw, span } => {
                     let make = if raw { Ident::new_raw } else { Ident::new };
                     (TokenTree::Ident(make(text, Span::call_site())), span)
@@ -108,7 +135,7 @@ impl Input {
                     (TokenTree::Punct(Punct::new(char::from(ch), spacing)), span)
                 }
                 OutTree::Group { delimiter, span, end } => {
-                    let contents = self.read_trees(r, end, spans);
+                    let contents = self.read_trees(r, end, spans, texts);
                     (TokenTree::Group(Group::new(delimiter_from_wire(delimiter), contents)), span)
                 }
             };
@@ -182,6 +209,13 @@ impl ours::__belljar::Host for Compiler {
             question::LEX_LITERAL => {
                 let literal = text().parse::<Literal>();
                 lexed(&mut answer, literal.map(|literal| TokenTree::Literal(literal).into()));
+            }
+            question::NAME => {
+                let name = std::panic::catch_unwind(|| Ident::new(text(), Span::call_site()).to_string());
+                answer.u8(u8::from(name.is_ok()));
+                if let Ok(name) = name {
+                    answer.text(&name);
+                }
             }
             question::PRINT => answer.text(&self.0.read(&mut Reader::new(rest)).to_string()),
             _ => self.place(*kind, rest, &mut answer),
