@@ -6,6 +6,7 @@
 mod bench;
 mod demo;
 mod fidelity;
+mod fuzz;
 mod msrv;
 mod project;
 mod setup_toolchain;
@@ -30,6 +31,8 @@ enum Chore {
     Demo(demo::Args),
     /// Compile every fidelity fixture natively and sealed, and compare what the compiler says
     Fidelity(fidelity::Args),
+    /// Feed random bytes to what machines read (needs a C++ compiler)
+    Fuzz(fuzz::Args),
     /// Check that belljar builds with the oldest Rust it says it needs
     Msrv(msrv::Args),
     /// Make what guests are compiled with, from Debian's packages alone
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Chore::Demo(args) => demo::run(&args).map_err(Into::into),
         Chore::Bench(args) => bench::run(&args).map_err(Into::into),
         Chore::Fidelity(args) => fidelity::run(&args).map_err(Into::into),
+        Chore::Fuzz(args) => fuzz::run(&args).map_err(Into::into),
         Chore::Msrv(args) => msrv::run(&args).map_err(Into::into),
         Chore::SetupToolchain(args) => setup_toolchain::run(&args).map_err(Into::into),
         Chore::Test(args) => test::run(&args).map_err(Into::into),
