@@ -38,13 +38,18 @@ pub(crate) fn chosen(path: &Utf8Path, user: u32) -> Result<(), StoreError> {
     if found.uid() != user && found.uid() != 0 {
         return Err(StoreError::Foreign { path: path.to_owned(), owner: found.uid(), user });
     }
-    // Where umask is 002 everyone has a group of their own, and a directory writable by that group is usual.
-    let own_group = found.gid() == rustix::process::getegid().as_raw();
-    let exposed = if own_group { OTHERS_WRITE } else { OTHERS_WRITE | GROUP_WRITES };
-    if found.mode() & exposed != 0 && found.mode() & STICKY == 0 {
+    if others_replace(found.mode(), found.gid(), user) {
         return Err(StoreError::Exposed { path: path.to_owned(), mode: found.mode() & 0o777 });
     }
     Ok(())
+}
+
+/// Can somebody else put another entry in the place of one in such a directory of the user's?
+fn others_replace(mode: u32, group: u32, user: u32) -> bool {
+    // Where umask is 002 everyone has a group of their own, and a directory writable by that group is usual. Such a group
+    // has the user's own number; any other may have more members.
+    let exposed = if group == user { OTHERS_WRITE } else { OTHERS_WRITE | GROUP_WRITES };
+    mode & exposed != 0 && mode & STICKY == 0
 }
 
 /// Makes a directory of the store, or checks the one that is there: a real directory, the user's own, for nobody else.
@@ -72,4 +77,17 @@ pub(crate) fn private(path: &Utf8Path, user: u32) -> Result<(), StoreError> {
             .map_err(|_| StoreError::Exposed { path: path.to_owned(), mode: found.mode() & 0o777 })?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::others_replace;
+
+    #[test]
+    fn only_a_group_of_ones_own_may_write() {
+        let (user, shared) = (1000, 100);
+        assert!(!others_replace(0o755, shared, user) && !others_replace(0o775, user, user));
+        assert!(others_replace(0o775, shared, user) && others_replace(0o757, user, user));
+        assert!(!others_replace(0o1777, shared, user));
+    }
 }
