@@ -18,6 +18,7 @@
 mod build;
 mod error;
 mod graph;
+mod hashers;
 pub mod inside;
 mod key;
 mod lock;

@@ -7,7 +7,7 @@
 //! - for the macro package itself, the attributes that stand for rustc's markers, and how a module is linked;
 //! - what makes the same source the same bytes anywhere: names for paths, `-C metadata` made of name, version and
 //!   features, and an environment in which only cargo's own variables and a build script's are left;
-//! - the [overlays](crate::overlay).
+//! - the [overlays](crate::overlay), and for a crate that makes [hashers](crate::hashers) another `std`.
 //!
 //! What stays of this machine is what a crate asks for itself: `env!("CARGO_MANIFEST_DIR")` and `env!("OUT_DIR")` must
 //! name the real directories, or `include!` could not read there.
@@ -21,10 +21,10 @@ use belljar_store::Store;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
-use crate::inside::field;
+use crate::inside::{STD_DIR, field};
 use crate::manifest::SHARED_PREFIX;
 use crate::toolchain::TARGET;
-use crate::{GuestError, overlay};
+use crate::{GuestError, hashers, overlay};
 
 /// Names the file with what the wrapper must know, a [`Nested`].
 pub const VARIABLE: &str = "BELLJAR_NESTED";
@@ -166,6 +166,11 @@ impl Nested {
         }
         add(format!("-Ldependency={}", self.libraries));
         add(format!("--extern=proc_macro={}/libproc_macro.rlib", self.libraries));
+        let std = self.libraries.join(STD_DIR);
+        add(format!("-Ldependency={std}"));
+        if hashers::makes_its_own(&unit.dir) {
+            add(format!("--extern=std={std}/libstd.rlib"));
+        }
         for cfg in overlay.into_iter().flat_map(|o| o.cfgs(&features)) {
             add(format!("--cfg={cfg}"));
         }

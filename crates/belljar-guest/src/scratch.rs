@@ -15,6 +15,19 @@ pub(crate) fn files(dir: &Utf8Path) -> io::Result<Vec<Utf8PathBuf>> {
     Ok(files)
 }
 
+/// Directories of a package that are not in its library.
+const OUTSIDE: [&str; 4] = ["tests", "test", "benches", "examples"];
+
+/// The sources of a package's library, as texts. What can't be read can't be compiled either: the build will say so.
+pub(crate) fn sources(dir: &Utf8Path) -> impl Iterator<Item = String> + use<'_> {
+    let is_source = |path: &Utf8PathBuf| {
+        let top = path.components().next().map_or("", |c| c.as_str());
+        path.extension() == Some("rs") && path != "build.rs" && !OUTSIDE.contains(&top)
+    };
+    let files = files(dir).unwrap_or_default().into_iter().filter(is_source);
+    files.filter_map(|path| std::fs::read_to_string(dir.join(path)).ok())
+}
+
 /// Collects files, and what is to be linked as a whole: links to directories, and packages inside this one.
 fn walk(
     dir: &Utf8Path,
