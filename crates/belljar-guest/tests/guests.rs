@@ -1,5 +1,4 @@
-//! Guests built from small projects, by `examples/seal.rs`: what a user relies on when a macro becomes a module.
-//! (`cargo test --test guests` alone doesn't build the example anew.)
+//! Guests built from small projects, by the program in `guests/seal.rs`: what a user relies on when a macro becomes a module.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -32,9 +31,7 @@ impl Home {
     }
 
     fn command(&self, project: &Utf8Path) -> Command {
-        let example = std::env::current_exe().unwrap();
-        let example = example.parent().unwrap().parent().unwrap().join("examples/seal");
-        let mut command = Command::new(example);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_seal"));
         command.arg(project).env("BELLJAR_HOME", self.path());
         let stds = [
             ("SEAL_ABORTING", TOOLCHAIN.aborting.path.as_ref()),
