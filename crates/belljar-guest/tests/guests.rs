@@ -338,6 +338,39 @@ fn a_killed_build_leaves_no_process_and_nothing_half_done() {
     assert!(SHARED.seal(project.path()).contains_key("m"));
 }
 
+/// The module of a macro package whose library is this.
+fn module_of(library: &str) -> Vec<u8> {
+    let project = Project::with_macro("a", library);
+    fs::read(SHARED.module(&SHARED.seal(project.path())["m"])).unwrap()
+}
+
+fn payloads(wasm: &[u8]) -> impl Iterator<Item = wasmparser::Payload<'_>> {
+    wasmparser::Parser::new(0).parse_all(wasm).map(|payload| payload.unwrap())
+}
+
+/// The functions that a module imports.
+fn imports(wasm: &[u8]) -> Vec<String> {
+    let mut names = Vec::new();
+    for payload in payloads(wasm) {
+        if let wasmparser::Payload::ImportSection(section) = payload {
+            names.extend(section.into_imports().map(|import| import.unwrap().name.to_owned()));
+        }
+    }
+    names
+}
+
+#[test]
+fn a_macro_that_asks_for_one_variable_can_not_get_all() {
+    let with = |call: &str| {
+        let body = format!("{{ let _ = {call}; input }}");
+        imports(&module_of(&MACRO.replace("{ input }", &body)))
+    };
+    let one = with("std::env::var(input.to_string()).unwrap().len()");
+    assert!(one.iter().any(|i| i == "getenv"), "{one:?}");
+    assert!(!one.iter().any(|i| i.starts_with("environ_")), "{one:?}");
+    assert!(with("std::env::vars().count()").iter().any(|i| i == "environ_get"));
+}
+
 #[test]
 fn a_macro_that_catches_panics_unwinds_and_no_other_does() {
     if TOOLCHAIN.unwinding.is_none() && std::env::var_os("SEAL_UNWINDING").is_none() {
