@@ -180,6 +180,7 @@ impl Nested {
             add(format!("--extern=belljar={}", self.entry));
             add(format!("-Clink-arg={}", self.reactor));
             add("-Clink-arg=--export=_initialize".to_owned());
+            add(format!("-Clink-arg=-zstack-size={STACK}"));
             self.own_place(unit, &mut args);
         }
         Ok(args)
@@ -250,6 +251,11 @@ const DROPPED: [&str; 5] = ["metadata=", "linker=", "linker-flavor=", "increment
 /// Fixed, for it decides a module's bytes. What cargo says is not how many units there are but what the unit's sources
 /// are (see `build`).
 const CODEGEN_UNITS: u32 = 4;
+
+/// Bytes of the stack in a guest's memory: what rustc gives its own threads, and with them native macros
+/// (`DEFAULT_STACK_SIZE` in `compiler/rustc_interface/src/util.rs`). What a frame keeps where nothing points to it is on
+/// the engine's stack, which the expander limits.
+const STACK: u32 = 8 << 20;
 
 /// Where the linker leaves a guest, in its scratch package.
 pub(crate) const LINKED: &str = "linked.wasm";
@@ -403,6 +409,7 @@ mod tests {
             );
         }
         assert!(guest.contains(&"--extern=belljar=/inside/libbelljar.so".to_owned()));
+        assert!(guest.contains(&"-Clink-arg=-zstack-size=8388608".to_owned()));
         assert!(guest.contains(&"--emit=dep-info=/target/deps/m.d,link=/scratch/m/linked.wasm".to_owned()));
         assert!(dependency.contains(&"--emit=dep-info,link".to_owned()));
         assert!(

@@ -372,6 +372,18 @@ fn a_macro_that_asks_for_one_variable_can_not_get_all() {
 }
 
 #[test]
+fn a_guest_has_the_stack_that_rustc_gives_a_macro() {
+    let wasm = module_of(MACRO);
+    let pages = payloads(&wasm).find_map(|payload| match payload {
+        wasmparser::Payload::MemorySection(section) => {
+            Some(section.into_iter().next().unwrap().unwrap().initial)
+        }
+        _ => None,
+    });
+    assert!(pages.unwrap() * 65536 >= 8 << 20);
+}
+
+#[test]
 fn a_macro_that_catches_panics_unwinds_and_no_other_does() {
     if TOOLCHAIN.unwinding.is_none() && std::env::var_os("SEAL_UNWINDING").is_none() {
         eprintln!("skipped: no std that unwinds; run `cargo xtask setup-toolchain`");
