@@ -510,6 +510,12 @@ impl<'a> Builder<'a> {
             advice: advice(&what),
             what,
         })?;
+        let linked = member.graph.linked.iter().map(|p| p.dir.as_path());
+        let ours = [self.store.root(), member.manifest.dir(), &member.request.workspace_root];
+        if let Some(place) = module::place_in(&module.wasm, linked.chain(ours)) {
+            let what = format!("{guest} holds the path {place}: its module is another one on other machines");
+            self.progress.step("Note", &what);
+        }
         let record = GuestRecord {
             package: member.request.name.clone(),
             version: member.request.version.clone(),

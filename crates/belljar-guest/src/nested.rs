@@ -10,7 +10,8 @@
 //! - the [overlays](crate::overlay), and for a crate that makes [hashers](crate::hashers) another `std`.
 //!
 //! What stays of this machine is what a crate asks for itself: `env!("CARGO_MANIFEST_DIR")` and `env!("OUT_DIR")` must
-//! name the real directories, or `include!` could not read there.
+//! name the real directories, or `include!` could not read there. A crate that keeps such a path as data has another
+//! module on another machine; whoever builds it is told.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};

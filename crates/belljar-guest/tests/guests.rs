@@ -221,6 +221,53 @@ fn nothing_of_this_machine_reaches_a_module() {
     }
 }
 
+/// A macro package whose dependency writes code in its build script and includes it.
+fn with_included_code(directory: &str, included: &str) -> Project {
+    let project = Project::with_macro(
+        directory,
+        &MACRO.replace("{ input }", "{ words::WORD.parse().unwrap_or(input) }"),
+    );
+    project
+        .write(
+            "m/Cargo.toml",
+            &package("m", "[lib]\nproc-macro = true\n[dependencies]\nwords = { path = \"../words\" }\n"),
+        )
+        .write("words/Cargo.toml", &package("words", ""))
+        .write(
+            "words/build.rs",
+            &format!(
+                "fn main() {{\n let out = std::env::var(\"OUT_DIR\").unwrap();\n \
+                 std::fs::write(format!(\"{{out}}/word.rs\"), {included:?}).unwrap();\n}}\n"
+            ),
+        )
+        .write(
+            "words/src/lib.rs",
+            "include!(concat!(env!(\"OUT_DIR\"), \"/word.rs\"));\n\
+             pub const OTHER: &str = include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/Cargo.toml\"));\n\
+             pub fn other() -> String { panic!(\"{OTHER}\") }\n",
+        )
+        .write("Cargo.toml", "[workspace]\nmembers = [\"app\", \"m\", \"words\"]\nresolver = \"2\"\n")
+        .lock();
+    project
+}
+
+#[test]
+fn code_that_a_build_script_writes_is_the_same_anywhere() {
+    let word = "pub const WORD: &str = concat!(file!(), \"|\", \"word\");\n";
+    let (here, there) = (with_included_code("a", word), with_included_code("an other dïrectory", word));
+    let outputs = [Home::new().run(here.path()), SHARED.run(there.path())];
+    assert_eq!(modules(&outputs[0]), modules(&outputs[1]));
+    assert!(!String::from_utf8_lossy(&outputs[0].stderr).contains("Note"));
+}
+
+#[test]
+fn a_module_with_a_path_of_this_machine_is_remarked_upon() {
+    let project = with_included_code("a", "pub const WORD: &str = env!(\"CARGO_MANIFEST_DIR\");\n");
+    let said = String::from_utf8(SHARED.run(project.path()).stderr).unwrap();
+    let place = project.path().join("words");
+    assert!(said.contains(&format!("Note m 0.1.0 holds the path {place}: ")), "{said}");
+}
+
 #[test]
 fn the_users_configuration_does_not_change_a_module() {
     let plain = Project::with_macro("a", MACRO);
