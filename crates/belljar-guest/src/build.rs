@@ -581,8 +581,16 @@ fn is_cargos(name: &str) -> bool {
         "no_proxy",
         "NO_PROXY",
     ];
-    const BEGINNINGS: [&str; 6] =
-        ["CARGO_REGISTRIES_", "CARGO_REGISTRY_", "CARGO_HTTP_", "CARGO_NET_", "CARGO_SOURCE_", "GIT_SSH"];
+    const BEGINNINGS: [&str; 7] = [
+        "CARGO_REGISTRIES_",
+        "CARGO_REGISTRY_",
+        "CARGO_HTTP_",
+        "CARGO_NET_",
+        "CARGO_SOURCE_",
+        "GIT_SSH",
+        // What macros that macros use may take.
+        "BELLJAR_LIMIT_",
+    ];
     NAMES.contains(&name) || BEGINNINGS.iter().any(|b| name.starts_with(b))
 }
 

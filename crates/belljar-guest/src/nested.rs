@@ -76,11 +76,21 @@ pub fn is_guest_unit(rustc_args: &[OsString]) -> bool {
     target && !asks
 }
 
+/// May this unit of a guest's build load macros, that is: shims? Also one that a dependency hands on: then it is in one of
+/// the directories where rustc looks for dependencies.
+#[must_use]
+pub fn may_use_macros(rustc_args: &[OsString]) -> bool {
+    let dirs = rustc_args.windows(2).filter(|w| w[0] == "-L").filter_map(|w| w[1].to_str());
+    let dirs = dirs.chain(rustc_args.iter().filter_map(|a| a.to_str()?.strip_prefix("-L")));
+    let mut files = dirs
+        .filter_map(|dir| Utf8Path::new(dir.strip_prefix("dependency=").unwrap_or(dir)).read_dir_utf8().ok())
+        .flat_map(|dir| dir.flatten());
+    files.any(|file| file.file_name().ends_with(std::env::consts::DLL_SUFFIX))
+}
+
 /// Compiles a unit of a guest's build: `compilers` is the compiler, with an inner wrapper before it where there is one.
 /// On success this process becomes the compiler.
 pub fn rustc(compilers: &[OsString], rustc_args: &[OsString]) -> Result<ExitCode, GuestError> {
-    // Cargo may be stopped without a word to its children.
-    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
     let mut command = command(compilers, rustc_args)?;
     let source = command.exec();
     let program = compilers.last().map(|c| c.to_string_lossy().into_owned()).unwrap_or_default();
@@ -89,6 +99,8 @@ pub fn rustc(compilers: &[OsString], rustc_args: &[OsString]) -> Result<ExitCode
 
 /// The command that [`rustc`] becomes.
 pub fn command(compilers: &[OsString], rustc_args: &[OsString]) -> Result<Command, GuestError> {
+    // Cargo may be stopped without a word to its children.
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
     let path = std::env::var(VARIABLE).unwrap_or_default();
     let nested = Nested::of_environment().ok_or(GuestError::Nested { path: path.into() })?;
     let variables = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v)));
@@ -113,6 +125,13 @@ pub fn command(compilers: &[OsString], rustc_args: &[OsString]) -> Result<Comman
     let mut command = Command::new(program);
     command.args(before).args(args).env_clear();
     command.envs(variables.iter().filter(|(name, _)| nested.reaches_rustc(name)).map(|(k, v)| (k, v)));
+    // SAFETY: `prctl` may be called between fork and exec. If this process is killed, so is the compiler.
+    unsafe {
+        command.pre_exec(|| {
+            let signal = Some(rustix::process::Signal::TERM);
+            rustix::process::set_parent_process_death_signal(signal).map_err(std::io::Error::from)
+        });
+    }
     Ok(command)
 }
 
@@ -370,6 +389,19 @@ mod tests {
             "wasm32-wasip1"
         ])));
         assert!(!is_guest_unit(&os(&["--target", "wasm32-unknown-unknown"])));
+    }
+
+    #[test]
+    fn units_that_can_not_use_macros_are_told_from_others() {
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = temporary.path().to_str().unwrap();
+        let apart = ["-L".to_owned(), format!("dependency={dir}")];
+        let may = |args: &[String]| may_use_macros(&args.iter().map(OsString::from).collect::<Vec<_>>());
+        std::fs::write(temporary.path().join("liba.rlib"), "").unwrap();
+        assert!(!may(&apart) && !may(&[format!("-L{dir}")]) && !may(&[]));
+        std::fs::write(temporary.path().join("libm-1.so"), "").unwrap();
+        assert!(may(&apart) && may(&[format!("-Ldependency={dir}")]));
+        assert!(!may(&["-Ldependency=/not/there".to_owned()]));
     }
 
     #[test]
