@@ -24,9 +24,8 @@ use crate::key::Keyed;
 use crate::lock::Lockfile;
 use crate::manifest::{self, Manifest, WholeSyn};
 use crate::nested::{self, Nested};
-use crate::rewrite::Rules;
 use crate::toolchain::{self, Sysroot, TARGET, Toolchain};
-use crate::{GuestError, Progress, module, scratch, unwind};
+use crate::{GuestError, Progress, module, overlay, rewrite, scratch, unwind};
 
 /// Where a package comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -221,7 +220,12 @@ impl<'a> Builder<'a> {
         let dir = workspace.member(&request.name);
         let io = |source| GuestError::File { path: dir.clone(), source };
         std::fs::create_dir_all(&dir).map_err(io)?;
-        scratch::mirror(manifest.dir(), &dir, Rules { markers: true, ..Rules::default() }).map_err(io)?;
+        let reaches = |name: &str| keyed.reached.iter().any(|&i| keyed.lock.packages[i].name == name);
+        let rules = overlay::of_guest(&request.name, reaches);
+        scratch::mirror(manifest.dir(), &dir, rules).map_err(io)?;
+        if rules.bare {
+            append(&dir.join(manifest.root()), rewrite::ROOT).map_err(io)?;
+        }
         write_manifest(&dir, keyed, &manifest, &WholeSyn::No)?;
         Ok((manifest, dir))
     }
@@ -402,7 +406,7 @@ impl<'a> Builder<'a> {
     /// depth, for an outer cargo holds the lock of its directory.
     fn target_dir(&self, sysroot: &Sysroot, libraries: &GuestInside) -> Utf8PathBuf {
         let mut hasher = blake3::Hasher::new();
-        for text in [&inside::compiler_id(self.toolchain), &sysroot.id, &crate::overlay::id()] {
+        for text in [&inside::compiler_id(self.toolchain), &sysroot.id, &overlay::id()] {
             inside::field(&mut hasher, text);
         }
         inside::field(&mut hasher, libraries.lib_dir.as_str());
@@ -676,6 +680,13 @@ fn write_manifest(
     let path = dir.join("Cargo.toml");
     std::fs::write(&path, manifest.scratch(&keyed.lock, &keyed.reached, whole_syn))
         .map_err(|source| GuestError::File { path, source })
+}
+
+/// Adds a text to a file that may be a link to the user's.
+fn append(path: &Utf8Path, text: &str) -> std::io::Result<()> {
+    let whole = std::fs::read_to_string(path)? + text;
+    std::fs::remove_file(path)?;
+    std::fs::write(path, whole)
 }
 
 /// Features in the form that tells packages apart.

@@ -32,7 +32,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let dir = Utf8Path::from_path(dir.path()).unwrap();
         std::fs::create_dir_all(dir.join("src")).unwrap();
-        let mut makes = |text: &str| {
+        let makes = |text: &str| {
             std::fs::write(dir.join("src/lib.rs"), text).unwrap();
             makes_its_own(dir)
         };
