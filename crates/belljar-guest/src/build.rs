@@ -177,6 +177,11 @@ impl<'a> Builder<'a> {
     fn build_group(&mut self, group: Vec<(Keyed, &'a GuestRequest)>) -> Result<(), GuestError> {
         let workspace = self.workspace()?;
         let scratched = in_parallel(&group, |(keyed, request)| self.scratch(&workspace, keyed, request))?;
+        // Only when all packages stand: what one looks for outside may be in another, and a copy is never written over.
+        for (manifest, dir) in &scratched {
+            let io = |source| GuestError::File { path: dir.clone(), source };
+            scratch::link_outside(manifest.dir(), dir, &workspace.root).map_err(io)?;
+        }
         write_root(&workspace, &group)?;
         let pairs: Vec<_> = group.iter().zip(scratched).collect();
         let graphs = in_parallel(&pairs, |((keyed, request), (manifest, dir))| {
@@ -379,7 +384,7 @@ impl<'a> Builder<'a> {
         let host = inside::host(self.store, self.toolchain)?;
         let titles: Vec<_> = todo.iter().map(|m| m.request.title()).collect();
         self.progress.step("Sealing", &titles.join(", "));
-        let target_dir = self.target_dir(&sysroot, &libraries);
+        let target_dir = self.target_dir(&sysroot, &libraries, &first.keyed.variables);
         let io = |source| GuestError::File { path: target_dir.clone(), source };
         std::fs::create_dir_all(&target_dir).map_err(io)?;
         let name = format!("target-{}", target_dir.file_name().unwrap_or_default());
@@ -403,13 +408,15 @@ impl<'a> Builder<'a> {
     }
 
     /// Cargo looks at `rustc -vV` only to tell compilers apart, so each std has a directory of its own; and so has each
-    /// depth, for an outer cargo holds the lock of its directory.
-    fn target_dir(&self, sysroot: &Sysroot, libraries: &GuestInside) -> Utf8PathBuf {
+    /// depth, for an outer cargo holds the lock of its directory. Nor does cargo look at `[env]` when it takes a build
+    /// script's word for fresh.
+    fn target_dir(&self, sysroot: &Sysroot, libraries: &GuestInside, variables: &str) -> Utf8PathBuf {
         let mut hasher = blake3::Hasher::new();
         for text in [&inside::compiler_id(self.toolchain), &sysroot.id, &overlay::id()] {
             inside::field(&mut hasher, text);
         }
         inside::field(&mut hasher, libraries.lib_dir.as_str());
+        inside::field(&mut hasher, variables);
         let id = &hasher.finalize().to_hex()[..16];
         self.store.dir(Area::Target).join(format!("{id}-{}", self.depth))
     }

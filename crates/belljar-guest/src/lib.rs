@@ -16,6 +16,7 @@
 //! in place of a macro crate.
 
 mod build;
+mod config;
 mod error;
 mod graph;
 mod hashers;

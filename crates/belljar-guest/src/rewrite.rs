@@ -99,6 +99,17 @@ pub(crate) fn names(source: &str, name: &str) -> bool {
         && significant(source).iter().any(|t| t.kind == TokenKind::Ident && &source[t.start..t.end] == name)
 }
 
+/// The strings of the code, outside comments, that lead up to another directory: `"../shared.rs"`.
+pub(crate) fn upward(source: &str) -> Vec<&str> {
+    if !source.contains("../") {
+        return Vec::new();
+    }
+    let tokens = significant(source);
+    let texts = tokens.iter().map(|t| &source[t.start..t.end]);
+    let strings = texts.filter_map(|text| text.strip_prefix('"')?.strip_suffix('"'));
+    strings.filter(|text| text.contains("../")).collect()
+}
+
 /// A token that is neither space nor comment.
 #[derive(Debug, Clone, Copy)]
 struct Token {
@@ -433,6 +444,12 @@ mod tests {
         let source = "#[cfg(any(unix, target_os = \"redox\"))] use std::os::unix::ffi::OsStrExt;";
         let expected = "#[cfg(any(all(), target_os = \"redox\"))] use std::os::unix::ffi::OsStrExt;";
         assert_eq!(rewrite(source, rules).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn strings_that_lead_upward() {
+        let source = "#[path = \"../a.rs\"] mod a; // \"../no\"\nconst B: &str = include_str!(\"b/../../c\"); f(\"d\");";
+        assert_eq!(upward(source), ["../a.rs", "b/../../c"]);
     }
 
     #[test]

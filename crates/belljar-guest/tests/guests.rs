@@ -282,6 +282,65 @@ fn the_users_configuration_does_not_change_a_module() {
 }
 
 #[test]
+fn a_variable_of_the_users_configuration_is_in_the_module_of_that_project_only() {
+    let with = |config: Option<&str>| {
+        let word = "pub const WORD: &str = match option_env!(\"WORD_OF_CONFIG\") { Some(word) => word, None => \"none\" };\n";
+        let project = with_included_code("a", word);
+        if let Some(word) = config {
+            project.write(".cargo/config.toml", &format!("[env]\nWORD_OF_CONFIG = \"{word}\"\n"));
+        }
+        SHARED.seal(project.path())["m"].clone()
+    };
+    let (one, two) = (with(Some("one")), with(Some("two")));
+    assert_ne!(one, two);
+    assert_eq!([with(Some("one")), with(Some("two"))], [one.clone(), two.clone()]);
+    assert!(![one, two].contains(&with(None)));
+}
+
+#[test]
+fn a_patch_in_the_users_configuration_counts() {
+    let project = Project::new("a");
+    let words = |word: &str| format!("pub const WORD: &str = \"{word}\";\n");
+    project
+        .write("Cargo.toml", "[workspace]\nmembers = [\"app\", \"m\"]\nresolver = \"2\"\n")
+        .write("app/Cargo.toml", &package("app", "[dependencies]\nm = { path = \"../m\" }\n"))
+        .write("app/src/lib.rs", "")
+        .write("m/Cargo.toml", &package("m", "[lib]\nproc-macro = true\n[dependencies]\nmemchr = \"2\"\n"))
+        .write("m/src/lib.rs", &MACRO.replace("{ input }", "{ memchr::WORD.parse().unwrap_or(input) }"))
+        .write(".cargo/config.toml", "[patch.crates-io]\nmemchr = { path = \"other/memchr\" }\n")
+        .write("other/memchr/Cargo.toml", &package("memchr", "").replace("0.1.0", "2.99.0"))
+        .write("other/memchr/src/lib.rs", &words("one"))
+        .lock();
+    let first = SHARED.seal(project.path());
+    project.write("other/memchr/src/lib.rs", &words("two"));
+    let second = SHARED.seal(project.path());
+    assert_ne!(first["m"], second["m"]);
+    project.write("other/memchr/src/lib.rs", &words("one"));
+    assert_eq!(SHARED.seal(project.path()), first);
+}
+
+#[test]
+fn sources_outside_the_package_are_found_and_count() {
+    let library = format!("#[path = \"../../shared/word.rs\"] mod word;\n{MACRO}");
+    let library =
+        library.replace("{ input }", "{ [word::WORD, words::WORD].concat().parse().unwrap_or(input) }");
+    let project = with_included_code("a", "");
+    project
+        .write("m/src/lib.rs", &library)
+        .write("words/src/lib.rs", "pub const WORD: &str = include_str!(\"../../shared/text\");\n")
+        .write("shared/word.rs", "mod deep;\npub use deep::WORD;\n")
+        .write("shared/deep.rs", "pub const WORD: &str = \"one\";\n")
+        .write("shared/text", "text");
+    let mut seen = vec![SHARED.seal(project.path())["m"].clone()];
+    for (path, text) in [("shared/deep.rs", "pub const WORD: &str = \"two\";\n"), ("shared/text", "other")] {
+        project.write(path, text);
+        let digest = SHARED.seal(project.path())["m"].clone();
+        assert!(!seen.contains(&digest), "{path}");
+        seen.push(digest);
+    }
+}
+
+#[test]
 fn a_macro_that_does_not_compile_is_named_with_the_compilers_error() {
     let project = Project::with_macro("a", &format!("{MACRO}fn wrong() -> u8 {{ \"text\" }}\n"));
     let said = SHARED.fails(project.path());
