@@ -25,7 +25,7 @@ use crate::lock::Lockfile;
 use crate::manifest::{self, Manifest, WholeSyn};
 use crate::nested::{self, Nested};
 use crate::toolchain::{self, Sysroot, TARGET, Toolchain};
-use crate::{GuestError, Progress, module, overlay, rewrite, scratch, unwind};
+use crate::{GuestError, Progress, module, overlay, prune, rewrite, scratch, unwind};
 
 /// Where a package comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -386,12 +386,11 @@ impl<'a> Builder<'a> {
         self.progress.step("Sealing", &titles.join(", "));
         let target_dir = self.target_dir(&sysroot, &libraries, &first.keyed.variables);
         let io = |source| GuestError::File { path: target_dir.clone(), source };
-        std::fs::create_dir_all(&target_dir).map_err(io)?;
-        let name = format!("target-{}", target_dir.file_name().unwrap_or_default());
         let waiting = || self.progress.step("Waiting", "for another belljar that seals macros");
         // Cargo would wait as well, but without a word.
-        let _target = self.store.lock_or_wait(&name, waiting)?;
-        match self.run(workspace, &todo, &sysroot, &libraries, &host, &target_dir) {
+        let _target = self.store.lock_or_wait(&prune::lock_name(&target_dir), waiting)?;
+        std::fs::create_dir_all(&target_dir).and_then(|()| prune::used(&target_dir)).map_err(io)?;
+        let done = match self.run(workspace, &todo, &sysroot, &libraries, &host, &target_dir) {
             // One of them may use what it doesn't ask for.
             Err(GuestError::Build { ref output, .. }) if output.contains("syn") => {
                 let mut left = Vec::new();
@@ -404,7 +403,9 @@ impl<'a> Builder<'a> {
                 self.run(workspace, &left, &sysroot, &libraries, &host, &target_dir)
             }
             built => built,
-        }
+        };
+        prune::prune(self.store, &target_dir);
+        done
     }
 
     /// Cargo looks at `rustc -vV` only to tell compilers apart, so each std has a directory of its own; and so has each

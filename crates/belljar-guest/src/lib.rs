@@ -28,6 +28,7 @@ mod module;
 pub mod nested;
 mod overlay;
 mod progress;
+mod prune;
 mod rewrite;
 mod scratch;
 pub mod shim;
