@@ -79,6 +79,10 @@ impl Config {
             for (name, entry) in
                 doc.get("env").and_then(Item::as_table_like).into_iter().flat_map(|t| t.iter())
             {
+                // Belljar's own: `init` writes where the workspace is.
+                if name.starts_with("BELLJAR_") {
+                    continue;
+                }
                 let relative = entry.get("relative").and_then(Item::as_bool) == Some(true);
                 let base = if relative { base.as_str() } else { "" };
                 text.push_str(&format!("{name:?} {:?} {base:?}\n", text_of(entry)));
@@ -134,7 +138,7 @@ mod tests {
         assert_eq!((config().variables(), config().replaced()), Default::default());
         write(
             "a/.cargo/config.toml",
-            "include = [\"more.toml\", { path = \"gone.toml\", optional = true }]\n[env]\nA = \"1\"\n",
+            "include = [\"more.toml\", { path = \"gone.toml\", optional = true }]\n[env]\nA = \"1\"\nBELLJAR_X = \"2\"\n",
         );
         write("a/.cargo/more.toml", "paths = [\"over\"]\n[env]\nB = { value = \"x\", relative = true }\n");
         write("home/config", "[patch.crates-io]\nserde = { path = \"serde\" }\n");
@@ -142,6 +146,7 @@ mod tests {
         let config = config();
         let variables = config.variables();
         assert!(variables.contains("\"A\"") && variables.contains("\"B\"") && !variables.contains("\"C\""));
+        assert!(!variables.contains("BELLJAR_X"));
         assert!(variables.contains(root.join("a").as_str()), "what a path is relative to counts");
         assert!(config.replaced().contains("serde") && config.replaced().contains("over"));
         assert_eq!(config.overrides().collect::<Vec<_>>(), [root.join("a/over")]);

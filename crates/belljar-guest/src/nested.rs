@@ -154,7 +154,8 @@ impl Nested {
         if matches!(name, "CARGO_MAKEFLAGS" | "MAKEFLAGS" | "MFLAGS" | "TMPDIR") {
             return name != "MFLAGS";
         }
-        !self.ambient.contains(name) && !HIDDEN.contains(&name) && !name.starts_with("RUSTUP_")
+        let ours = name.starts_with("RUSTUP_") || name.starts_with("BELLJAR_");
+        !self.ambient.contains(name) && !HIDDEN.contains(&name) && !ours
     }
 
     /// rustc's arguments for this unit.
@@ -457,7 +458,16 @@ mod tests {
     #[test]
     fn the_users_environment_does_not_reach_a_crate() {
         let nested = nested(Utf8Path::new("/none"));
-        for hidden in ["PATH", "HOME", "SECRET", "CARGO", "CARGO_HOME", "LD_LIBRARY_PATH", VARIABLE] {
+        for hidden in [
+            "PATH",
+            "HOME",
+            "SECRET",
+            "CARGO",
+            "CARGO_HOME",
+            "LD_LIBRARY_PATH",
+            "BELLJAR_WORKSPACE",
+            VARIABLE,
+        ] {
             assert!(!nested.reaches_rustc(hidden), "{hidden}");
         }
         for seen in
