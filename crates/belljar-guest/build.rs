@@ -5,9 +5,10 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-const CRATES: [(&str, &str); 4] = [
+const CRATES: [(&str, &str); 5] = [
     ("WIRE", "../belljar-wire/src"),
     ("PROC_MACRO", "../../inside/proc_macro/src"),
+    ("STD", "../../inside/std/src"),
     ("ENTRY", "../../inside/entry/src"),
     ("SHIM", "../../inside/shim/src"),
 ];

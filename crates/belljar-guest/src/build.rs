@@ -24,9 +24,8 @@ use crate::key::Keyed;
 use crate::lock::Lockfile;
 use crate::manifest::{self, Manifest, WholeSyn};
 use crate::nested::{self, Nested};
-use crate::rewrite::Rules;
 use crate::toolchain::{self, Sysroot, TARGET, Toolchain};
-use crate::{GuestError, Progress, module, scratch, unwind};
+use crate::{GuestError, Progress, module, overlay, prune, rewrite, scratch, unwind};
 
 /// Where a package comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -178,6 +177,11 @@ impl<'a> Builder<'a> {
     fn build_group(&mut self, group: Vec<(Keyed, &'a GuestRequest)>) -> Result<(), GuestError> {
         let workspace = self.workspace()?;
         let scratched = in_parallel(&group, |(keyed, request)| self.scratch(&workspace, keyed, request))?;
+        // Only when all packages stand: what one looks for outside may be in another, and a copy is never written over.
+        for (manifest, dir) in &scratched {
+            let io = |source| GuestError::File { path: dir.clone(), source };
+            scratch::link_outside(manifest.dir(), dir, &workspace.root).map_err(io)?;
+        }
         write_root(&workspace, &group)?;
         let pairs: Vec<_> = group.iter().zip(scratched).collect();
         let graphs = in_parallel(&pairs, |((keyed, request), (manifest, dir))| {
@@ -221,7 +225,12 @@ impl<'a> Builder<'a> {
         let dir = workspace.member(&request.name);
         let io = |source| GuestError::File { path: dir.clone(), source };
         std::fs::create_dir_all(&dir).map_err(io)?;
-        scratch::mirror(manifest.dir(), &dir, Rules { markers: true, ..Rules::default() }).map_err(io)?;
+        let reaches = |name: &str| keyed.reached.iter().any(|&i| keyed.lock.packages[i].name == name);
+        let rules = overlay::of_guest(&request.name, reaches);
+        scratch::mirror(manifest.dir(), &dir, rules).map_err(io)?;
+        if rules.bare {
+            append(&dir.join(manifest.root()), rewrite::ROOT).map_err(io)?;
+        }
         write_manifest(&dir, keyed, &manifest, &WholeSyn::No)?;
         Ok((manifest, dir))
     }
@@ -375,14 +384,13 @@ impl<'a> Builder<'a> {
         let host = inside::host(self.store, self.toolchain)?;
         let titles: Vec<_> = todo.iter().map(|m| m.request.title()).collect();
         self.progress.step("Sealing", &titles.join(", "));
-        let target_dir = self.target_dir(&sysroot, &libraries);
+        let target_dir = self.target_dir(&sysroot, &libraries, &first.keyed.variables);
         let io = |source| GuestError::File { path: target_dir.clone(), source };
-        std::fs::create_dir_all(&target_dir).map_err(io)?;
-        let name = format!("target-{}", target_dir.file_name().unwrap_or_default());
         let waiting = || self.progress.step("Waiting", "for another belljar that seals macros");
         // Cargo would wait as well, but without a word.
-        let _target = self.store.lock_or_wait(&name, waiting)?;
-        match self.run(workspace, &todo, &sysroot, &libraries, &host, &target_dir) {
+        let _target = self.store.lock_or_wait(&prune::lock_name(&target_dir), waiting)?;
+        std::fs::create_dir_all(&target_dir).and_then(|()| prune::used(&target_dir)).map_err(io)?;
+        let done = match self.run(workspace, &todo, &sysroot, &libraries, &host, &target_dir) {
             // One of them may use what it doesn't ask for.
             Err(GuestError::Build { ref output, .. }) if output.contains("syn") => {
                 let mut left = Vec::new();
@@ -395,17 +403,21 @@ impl<'a> Builder<'a> {
                 self.run(workspace, &left, &sysroot, &libraries, &host, &target_dir)
             }
             built => built,
-        }
+        };
+        prune::prune(self.store, &target_dir);
+        done
     }
 
     /// Cargo looks at `rustc -vV` only to tell compilers apart, so each std has a directory of its own; and so has each
-    /// depth, for an outer cargo holds the lock of its directory.
-    fn target_dir(&self, sysroot: &Sysroot, libraries: &GuestInside) -> Utf8PathBuf {
+    /// depth, for an outer cargo holds the lock of its directory. Nor does cargo look at `[env]` when it takes a build
+    /// script's word for fresh.
+    fn target_dir(&self, sysroot: &Sysroot, libraries: &GuestInside, variables: &str) -> Utf8PathBuf {
         let mut hasher = blake3::Hasher::new();
-        for text in [&inside::compiler_id(self.toolchain), &sysroot.id, &crate::overlay::id()] {
+        for text in [&inside::compiler_id(self.toolchain), &sysroot.id, &overlay::id()] {
             inside::field(&mut hasher, text);
         }
         inside::field(&mut hasher, libraries.lib_dir.as_str());
+        inside::field(&mut hasher, variables);
         let id = &hasher.finalize().to_hex()[..16];
         self.store.dir(Area::Target).join(format!("{id}-{}", self.depth))
     }
@@ -510,6 +522,12 @@ impl<'a> Builder<'a> {
             advice: advice(&what),
             what,
         })?;
+        let linked = member.graph.linked.iter().map(|p| p.dir.as_path());
+        let ours = [self.store.root(), member.manifest.dir(), &member.request.workspace_root];
+        if let Some(place) = module::place_in(&module.wasm, linked.chain(ours)) {
+            let what = format!("{guest} holds the path {place}: its module is another one on other machines");
+            self.progress.step("Note", &what);
+        }
         let record = GuestRecord {
             package: member.request.name.clone(),
             version: member.request.version.clone(),
@@ -575,8 +593,16 @@ fn is_cargos(name: &str) -> bool {
         "no_proxy",
         "NO_PROXY",
     ];
-    const BEGINNINGS: [&str; 6] =
-        ["CARGO_REGISTRIES_", "CARGO_REGISTRY_", "CARGO_HTTP_", "CARGO_NET_", "CARGO_SOURCE_", "GIT_SSH"];
+    const BEGINNINGS: [&str; 7] = [
+        "CARGO_REGISTRIES_",
+        "CARGO_REGISTRY_",
+        "CARGO_HTTP_",
+        "CARGO_NET_",
+        "CARGO_SOURCE_",
+        "GIT_SSH",
+        // What macros that macros use may take.
+        "BELLJAR_LIMIT_",
+    ];
     NAMES.contains(&name) || BEGINNINGS.iter().any(|b| name.starts_with(b))
 }
 
@@ -662,6 +688,13 @@ fn write_manifest(
     let path = dir.join("Cargo.toml");
     std::fs::write(&path, manifest.scratch(&keyed.lock, &keyed.reached, whole_syn))
         .map_err(|source| GuestError::File { path, source })
+}
+
+/// Adds a text to a file that may be a link to the user's.
+fn append(path: &Utf8Path, text: &str) -> std::io::Result<()> {
+    let whole = std::fs::read_to_string(path)? + text;
+    std::fs::remove_file(path)?;
+    std::fs::write(path, whole)
 }
 
 /// Features in the form that tells packages apart.

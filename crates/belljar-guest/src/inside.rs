@@ -1,7 +1,7 @@
 //! What belljar brings as source and compiles on the user's machine, once per compiler and version of belljar.
 //!
 //! ```text
-//! inside/<id>/   for guests, one per std     libbelljar_wire.rlib, libproc_macro.rlib
+//! inside/<id>/   for guests, one per std     libbelljar_wire.rlib, libproc_macro.rlib, std/libstd.rlib
 //!                for the host                libbelljar_wire.rlib, libbelljar_shim.rlib, libbelljar.so
 //! ```
 //!
@@ -34,16 +34,19 @@ impl HostInside {
     }
 }
 
-/// What guests are compiled against: holds `libproc_macro.rlib` and `libbelljar_wire.rlib`.
+/// What guests are compiled against: holds `libproc_macro.rlib`, `libbelljar_wire.rlib`, and [`STD_DIR`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GuestInside {
     pub(crate) lib_dir: Utf8PathBuf,
 }
 
+/// Where `libstd.rlib` is, below the libraries for guests: apart, because nobody may find it who isn't pointed to it.
+pub(crate) const STD_DIR: &str = "std";
+
 /// Digest of everything embedded: two belljars with the same make the same guests.
 fn embedded() -> blake3::Hasher {
     let mut hasher = blake3::Hasher::new();
-    for sources in [WIRE, PROC_MACRO, ENTRY, SHIM] {
+    for sources in [WIRE, PROC_MACRO, STD, ENTRY, SHIM] {
         for (path, text) in sources {
             field(&mut hasher, path);
             field(&mut hasher, text);
@@ -124,6 +127,8 @@ pub(crate) fn guest(
     let lib_dir = made(store, toolchain, Some(sysroot), |dir| {
         let flags = ["--crate-type=rlib", "-Copt-level=2", "-Ccodegen-units=4"];
         Rustc { dir, sources: WIRE, name: "belljar_wire", flags: &flags }.run(toolchain, Some(sysroot))?;
+        let std = dir.join(STD_DIR);
+        Rustc { dir: &std, sources: STD, name: "std", flags: &flags }.run(toolchain, Some(sysroot))?;
         let flags = [flags.as_slice(), &["--extern=belljar_wire"]].concat();
         Rustc { dir, sources: PROC_MACRO, name: "proc_macro", flags: &flags }.run(toolchain, Some(sysroot))
     })?;

@@ -8,13 +8,14 @@ use camino::{Utf8Path, Utf8PathBuf};
 use toml_edit::{DocumentMut, Item, TableLike};
 
 use crate::build::{GuestRequest, Origin};
+use crate::config::{Config, text_of};
 use crate::inside::{field, version_line};
 use crate::lock::Lockfile;
 use crate::toolchain::Toolchain;
 use crate::{GuestError, overlay, scratch};
 
 /// Version of everything in this crate that decides how a guest is built and is not in the key otherwise.
-const RECIPE: u32 = 3;
+const RECIPE: u32 = 4;
 
 /// The key of a request. Runs nothing; reads the lockfile and, for packages that are here by path, their files.
 pub fn key(toolchain: &Toolchain, request: &GuestRequest) -> Result<GuestKey, GuestError> {
@@ -31,6 +32,8 @@ pub(crate) struct Keyed {
     pub(crate) reached: BTreeSet<usize>,
     /// A digest of the files of each package by path that the guest is made of, by name, the guest itself included.
     pub(crate) local: BTreeMap<String, blake3::Hash>,
+    /// What the user's configuration sets with `[env]`.
+    pub(crate) variables: String,
     /// Local files that the module is made of.
     pub(crate) sources: Vec<Utf8PathBuf>,
 }
@@ -66,9 +69,13 @@ impl Keyed {
                 add(text.map_or("", String::as_str));
             }
         }
+        let config = Config::of(&request.cwd);
+        let variables = config.variables();
+        field(&mut hasher, &variables);
+        field(&mut hasher, &config.replaced());
         let mut local = BTreeMap::new();
         let mut sources = Vec::new();
-        for (name, dir) in local_packages(request, &lock, &reached) {
+        for (name, dir) in local_packages(request, &lock, &reached, &config) {
             let mut files = blake3::Hasher::new();
             let unreadable = |source| GuestError::File { path: dir.clone(), source };
             for file in scratch::files(&dir).map_err(unreadable)? {
@@ -81,6 +88,13 @@ impl Keyed {
                     sources.push(path);
                 }
             }
+            for path in scratch::outside(&dir).map_err(unreadable)? {
+                let content =
+                    std::fs::read(&path).map_err(|source| GuestError::File { path: path.clone(), source })?;
+                field(&mut files, path.file_name().unwrap_or_default());
+                field(&mut files, &blake3::hash(&content).to_hex());
+                sources.push(path);
+            }
             let files = files.finalize();
             field(&mut hasher, &name);
             field(&mut hasher, &files.to_hex());
@@ -89,7 +103,7 @@ impl Keyed {
         if !local.is_empty() {
             field(&mut hasher, &inherited(&request.workspace_root));
         }
-        Ok(Self { key: GuestKey::from(hasher.finalize()), lock, root, reached, local, sources })
+        Ok(Self { key: GuestKey::from(hasher.finalize()), lock, root, reached, local, variables, sources })
     }
 }
 
@@ -102,7 +116,7 @@ fn inherited(workspace_root: &Utf8Path) -> String {
         workspace.and_then(|w| w.get("dependencies")),
         doc.get("patch"),
     ];
-    parts.into_iter().flatten().map(ToString::to_string).collect()
+    parts.into_iter().flatten().map(text_of).collect()
 }
 
 fn document(dir: &Utf8Path) -> Option<DocumentMut> {
@@ -114,6 +128,7 @@ fn local_packages(
     request: &GuestRequest,
     lock: &Lockfile,
     reached: &BTreeSet<usize>,
+    config: &Config,
 ) -> BTreeMap<String, Utf8PathBuf> {
     let by_path: BTreeSet<&str> = reached
         .iter()
@@ -122,6 +137,12 @@ fn local_packages(
         .map(|p| p.name.as_str())
         .collect();
     let mut found = BTreeMap::new();
+    for dir in config.overrides() {
+        let name = document(&dir).and_then(|doc| Some(doc.get("package")?.get("name")?.as_str()?.to_owned()));
+        if let Some(name) = name.filter(|name| reached.iter().any(|&i| lock.packages[i].name == *name)) {
+            found.insert(name, clean(&dir));
+        }
+    }
     let mut todo = Vec::new();
     if request.origin == Origin::Path
         && let Some(dir) = request.manifest_path.parent()
@@ -133,6 +154,9 @@ fn local_packages(
         for (_, entries) in root.get("patch").and_then(Item::as_table_like).into_iter().flat_map(|t| t.iter())
         {
             todo.extend(paths(entries.as_table_like(), &request.workspace_root, None));
+        }
+        for (base, entries) in config.patches() {
+            todo.extend(paths(Some(entries), base, None));
         }
     }
     while let Some(dir) = todo.pop() {

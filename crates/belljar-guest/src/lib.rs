@@ -16,8 +16,10 @@
 //! in place of a macro crate.
 
 mod build;
+mod config;
 mod error;
 mod graph;
+mod hashers;
 pub mod inside;
 mod key;
 mod lock;
@@ -26,6 +28,7 @@ mod module;
 pub mod nested;
 mod overlay;
 mod progress;
+mod prune;
 mod rewrite;
 mod scratch;
 pub mod shim;

@@ -148,6 +148,11 @@ impl Manifest {
         &self.features
     }
 
+    /// The crate root, relative to the package's directory.
+    pub(crate) fn root(&self) -> &Utf8Path {
+        self.relative(&self.library).unwrap_or(&self.library.src_path)
+    }
+
     fn relative<'t>(&self, target: &'t Target) -> Option<&'t Utf8Path> {
         target.src_path.strip_prefix(self.dir()).ok()
     }

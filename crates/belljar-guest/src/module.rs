@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use belljar_store::EntryRecord;
 use belljar_wire::abi::{self, Entry};
+use camino::Utf8Path;
 use wasmparser::{ExternalKind, Parser, Payload};
 
 use crate::error::BadModule;
@@ -126,6 +127,14 @@ fn byte(kind: ExternalKind) -> u8 {
     }
 }
 
+/// The first of these directories whose path stands in the module's bytes.
+pub(crate) fn place_in<'p>(
+    wasm: &[u8],
+    dirs: impl IntoIterator<Item = &'p Utf8Path>,
+) -> Option<&'p Utf8Path> {
+    dirs.into_iter().find(|dir| memchr::memmem::find(wasm, dir.as_str().as_bytes()).is_some())
+}
+
 fn export_section(exports: &[wasmparser::Export<'_>]) -> Vec<u8> {
     let mut section = Vec::new();
     leb(exports.len(), &mut section);
@@ -216,6 +225,16 @@ mod tests {
         assert!(finish(&linked(("env", "pthread_detach"), &a(), &["belljar function a"])).is_ok());
         let bad_name = linked(ASK, &[entry("a b")], &["belljar function a b"]);
         assert!(matches!(refused(bad_name), BadModule::Entries(_)));
+    }
+
+    #[test]
+    fn a_directory_that_a_module_names_is_found() {
+        let dirs = || ["/home/me/registry/a-1.0.0", "/home/me/store"].map(Utf8Path::new);
+        assert_eq!(
+            place_in(b"..\0/home/me/store/scratch/x\0", dirs()),
+            Some(Utf8Path::new("/home/me/store"))
+        );
+        assert_eq!(place_in(b"/home/me", dirs()), None);
     }
 
     #[test]

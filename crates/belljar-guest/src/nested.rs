@@ -7,10 +7,11 @@
 //! - for the macro package itself, the attributes that stand for rustc's markers, and how a module is linked;
 //! - what makes the same source the same bytes anywhere: names for paths, `-C metadata` made of name, version and
 //!   features, and an environment in which only cargo's own variables and a build script's are left;
-//! - the [overlays](crate::overlay).
+//! - the [overlays](crate::overlay), and for a crate that makes [hashers](crate::hashers) another `std`.
 //!
 //! What stays of this machine is what a crate asks for itself: `env!("CARGO_MANIFEST_DIR")` and `env!("OUT_DIR")` must
-//! name the real directories, or `include!` could not read there.
+//! name the real directories, or `include!` could not read there. A crate that keeps such a path as data has another
+//! module on another machine; whoever builds it is told.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -21,10 +22,10 @@ use belljar_store::Store;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
-use crate::inside::field;
+use crate::inside::{STD_DIR, field};
 use crate::manifest::SHARED_PREFIX;
 use crate::toolchain::TARGET;
-use crate::{GuestError, overlay};
+use crate::{GuestError, hashers, overlay};
 
 /// Names the file with what the wrapper must know, a [`Nested`].
 pub const VARIABLE: &str = "BELLJAR_NESTED";
@@ -75,11 +76,21 @@ pub fn is_guest_unit(rustc_args: &[OsString]) -> bool {
     target && !asks
 }
 
+/// May this unit of a guest's build load macros, that is: shims? Also one that a dependency hands on: then it is in one of
+/// the directories where rustc looks for dependencies.
+#[must_use]
+pub fn may_use_macros(rustc_args: &[OsString]) -> bool {
+    let dirs = rustc_args.windows(2).filter(|w| w[0] == "-L").filter_map(|w| w[1].to_str());
+    let dirs = dirs.chain(rustc_args.iter().filter_map(|a| a.to_str()?.strip_prefix("-L")));
+    let mut files = dirs
+        .filter_map(|dir| Utf8Path::new(dir.strip_prefix("dependency=").unwrap_or(dir)).read_dir_utf8().ok())
+        .flat_map(|dir| dir.flatten());
+    files.any(|file| file.file_name().ends_with(std::env::consts::DLL_SUFFIX))
+}
+
 /// Compiles a unit of a guest's build: `compilers` is the compiler, with an inner wrapper before it where there is one.
 /// On success this process becomes the compiler.
 pub fn rustc(compilers: &[OsString], rustc_args: &[OsString]) -> Result<ExitCode, GuestError> {
-    // Cargo may be stopped without a word to its children.
-    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
     let mut command = command(compilers, rustc_args)?;
     let source = command.exec();
     let program = compilers.last().map(|c| c.to_string_lossy().into_owned()).unwrap_or_default();
@@ -88,6 +99,8 @@ pub fn rustc(compilers: &[OsString], rustc_args: &[OsString]) -> Result<ExitCode
 
 /// The command that [`rustc`] becomes.
 pub fn command(compilers: &[OsString], rustc_args: &[OsString]) -> Result<Command, GuestError> {
+    // Cargo may be stopped without a word to its children.
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
     let path = std::env::var(VARIABLE).unwrap_or_default();
     let nested = Nested::of_environment().ok_or(GuestError::Nested { path: path.into() })?;
     let variables = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v)));
@@ -112,6 +125,13 @@ pub fn command(compilers: &[OsString], rustc_args: &[OsString]) -> Result<Comman
     let mut command = Command::new(program);
     command.args(before).args(args).env_clear();
     command.envs(variables.iter().filter(|(name, _)| nested.reaches_rustc(name)).map(|(k, v)| (k, v)));
+    // SAFETY: `prctl` may be called between fork and exec. If this process is killed, so is the compiler.
+    unsafe {
+        command.pre_exec(|| {
+            let signal = Some(rustix::process::Signal::TERM);
+            rustix::process::set_parent_process_death_signal(signal).map_err(std::io::Error::from)
+        });
+    }
     Ok(command)
 }
 
@@ -134,7 +154,8 @@ impl Nested {
         if matches!(name, "CARGO_MAKEFLAGS" | "MAKEFLAGS" | "MFLAGS" | "TMPDIR") {
             return name != "MFLAGS";
         }
-        !self.ambient.contains(name) && !HIDDEN.contains(&name) && !name.starts_with("RUSTUP_")
+        let ours = name.starts_with("RUSTUP_") || name.starts_with("BELLJAR_");
+        !self.ambient.contains(name) && !HIDDEN.contains(&name) && !ours
     }
 
     /// rustc's arguments for this unit.
@@ -166,6 +187,11 @@ impl Nested {
         }
         add(format!("-Ldependency={}", self.libraries));
         add(format!("--extern=proc_macro={}/libproc_macro.rlib", self.libraries));
+        let std = self.libraries.join(STD_DIR);
+        add(format!("-Ldependency={std}"));
+        if hashers::makes_its_own(&unit.dir) {
+            add(format!("--extern=std={std}/libstd.rlib"));
+        }
         for cfg in overlay.into_iter().flat_map(|o| o.cfgs(&features)) {
             add(format!("--cfg={cfg}"));
         }
@@ -175,6 +201,7 @@ impl Nested {
             add(format!("--extern=belljar={}", self.entry));
             add(format!("-Clink-arg={}", self.reactor));
             add("-Clink-arg=--export=_initialize".to_owned());
+            add(format!("-Clink-arg=-zstack-size={STACK}"));
             self.own_place(unit, &mut args);
         }
         Ok(args)
@@ -245,6 +272,11 @@ const DROPPED: [&str; 5] = ["metadata=", "linker=", "linker-flavor=", "increment
 /// Fixed, for it decides a module's bytes. What cargo says is not how many units there are but what the unit's sources
 /// are (see `build`).
 const CODEGEN_UNITS: u32 = 4;
+
+/// Bytes of the stack in a guest's memory: what rustc gives its own threads, and with them native macros
+/// (`DEFAULT_STACK_SIZE` in `compiler/rustc_interface/src/util.rs`). What a frame keeps where nothing points to it is on
+/// the engine's stack, which the expander limits.
+const STACK: u32 = 8 << 20;
 
 /// Where the linker leaves a guest, in its scratch package.
 pub(crate) const LINKED: &str = "linked.wasm";
@@ -361,6 +393,19 @@ mod tests {
     }
 
     #[test]
+    fn units_that_can_not_use_macros_are_told_from_others() {
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = temporary.path().to_str().unwrap();
+        let apart = ["-L".to_owned(), format!("dependency={dir}")];
+        let may = |args: &[String]| may_use_macros(&args.iter().map(OsString::from).collect::<Vec<_>>());
+        std::fs::write(temporary.path().join("liba.rlib"), "").unwrap();
+        assert!(!may(&apart) && !may(&[format!("-L{dir}")]) && !may(&[]));
+        std::fs::write(temporary.path().join("libm-1.so"), "").unwrap();
+        assert!(may(&apart) && may(&[format!("-Ldependency={dir}")]));
+        assert!(!may(&["-Ldependency=/not/there".to_owned()]));
+    }
+
+    #[test]
     fn a_guest_gets_what_makes_it_one_and_a_dependency_does_not() {
         let nested = nested(Utf8Path::new("/none"));
         let given = os(&[
@@ -398,6 +443,7 @@ mod tests {
             );
         }
         assert!(guest.contains(&"--extern=belljar=/inside/libbelljar.so".to_owned()));
+        assert!(guest.contains(&"-Clink-arg=-zstack-size=8388608".to_owned()));
         assert!(guest.contains(&"--emit=dep-info=/target/deps/m.d,link=/scratch/m/linked.wasm".to_owned()));
         assert!(dependency.contains(&"--emit=dep-info,link".to_owned()));
         assert!(
@@ -412,7 +458,16 @@ mod tests {
     #[test]
     fn the_users_environment_does_not_reach_a_crate() {
         let nested = nested(Utf8Path::new("/none"));
-        for hidden in ["PATH", "HOME", "SECRET", "CARGO", "CARGO_HOME", "LD_LIBRARY_PATH", VARIABLE] {
+        for hidden in [
+            "PATH",
+            "HOME",
+            "SECRET",
+            "CARGO",
+            "CARGO_HOME",
+            "LD_LIBRARY_PATH",
+            "BELLJAR_WORKSPACE",
+            VARIABLE,
+        ] {
             assert!(!nested.reaches_rustc(hidden), "{hidden}");
         }
         for seen in

@@ -17,7 +17,7 @@ pub(crate) struct Overlay {
     cfgs: &'static [(&'static str, Option<&'static str>)],
 }
 
-const NONE: Rules = Rules { markers: false, not_wasm: false, unix: false };
+const NONE: Rules = Rules { markers: false, not_wasm: false, bare: false, looks: false, unix: false };
 /// "No compiler is around on WebAssembly": true for programs, not for guests.
 const NOT_WASM: Rules = Rules { not_wasm: true, ..NONE };
 
@@ -39,7 +39,15 @@ const OVERLAYS: &[Overlay] = &[
 const PROC_MACRO2: &[(&str, Option<&str>)] =
     &[("use_proc_macro", Some("proc-macro")), ("wrap_proc_macro", Some("proc-macro"))];
 
-/// The rule about this crate.
+/// Its attribute looks for the markers of entry points below it.
+const MANYHOW: &str = "manyhow-macros";
+
+/// The rules for the sources of the macro package `name`, which depends on those of which `reaches` says so.
+pub(crate) fn of_guest(name: &str, reaches: impl Fn(&str) -> bool) -> Rules {
+    Rules { markers: true, bare: reaches(MANYHOW), looks: name == MANYHOW, ..NONE }
+}
+
+/// The rule about this dependency.
 pub(crate) fn of(name: &str, version: &str) -> Option<&'static Overlay> {
     OVERLAYS.iter().find(|o| o.name == name && version.starts_with(o.version))
 }
@@ -60,5 +68,5 @@ impl Overlay {
 
 /// The whole table as text: a part of every guest's key.
 pub(crate) fn id() -> String {
-    format!("{OVERLAYS:?}")
+    format!("{OVERLAYS:?} {MANYHOW}")
 }

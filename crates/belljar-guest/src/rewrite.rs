@@ -10,6 +10,9 @@
 //! #[cfg_attr(a, proc_macro_attribute)]      #[cfg_attr(a, belljar::attribution)]
 //! ```
 //!
+//! Where an attribute of somebody else's looks for the markers (`#[manyhow]`), they must stay single names, and get others
+//! of the same length, which the crate root then brings into scope everywhere ([`ROOT`]).
+//!
 //! The source is lexed, not parsed: markers also stand in bodies of `macro_rules!`, which are no Rust until they are
 //! used, and must be left alone in strings, comments and paths such as `proc_macro::TokenStream`.
 
@@ -26,6 +29,12 @@ pub(crate) struct Rules {
     /// by it.
     #[serde(default)]
     pub(crate) not_wasm: bool,
+    /// With `markers`: single names instead of paths, also among the arguments of `#[manyhow]`.
+    #[serde(default)]
+    pub(crate) bare: bool,
+    /// Strings that are the name of a marker become the single name that stands for it: for a macro that looks for them.
+    #[serde(default)]
+    pub(crate) looks: bool,
     /// `cfg(unix)` holds: for crates that know no third kind of system beside it and `windows`.
     #[serde(default)]
     pub(crate) unix: bool,
@@ -37,6 +46,20 @@ const MARKERS: [(&str, &str); 3] = [
     ("proc_macro_attribute", "belljar::attribution"),
 ];
 
+const BARE: [(&str, &str); 3] = [
+    ("proc_macro", "belljar_fn"),
+    ("proc_macro_derive", "belljar_of_derive"),
+    ("proc_macro_attribute", "belljar_of_attribute"),
+];
+
+/// Stands at the end of a crate root under the rule `bare`.
+pub(crate) const ROOT: &str = "\n#[macro_use]\nextern crate belljar as __belljar_markers;\n";
+
+/// What stands for this marker.
+fn marker(markers: &[(&str, &'static str)], name: &str) -> Option<&'static str> {
+    markers.iter().find(|(marker, _)| *marker == name).map(|(_, ours)| *ours)
+}
+
 /// Returns the changed source, or `None` when there is nothing to change.
 pub(crate) fn rewrite(source: &str, rules: Rules) -> Option<String> {
     let tokens = significant(source);
@@ -47,6 +70,9 @@ pub(crate) fn rewrite(source: &str, rules: Rules) -> Option<String> {
     }
     if rules.not_wasm {
         scan.architectures(&mut edits);
+    }
+    if rules.looks {
+        scan.names_of_markers(&mut edits);
     }
     if edits.is_empty() {
         return None;
@@ -71,6 +97,17 @@ pub(crate) fn rewrite(source: &str, rules: Rules) -> Option<String> {
 pub(crate) fn names(source: &str, name: &str) -> bool {
     source.contains(name)
         && significant(source).iter().any(|t| t.kind == TokenKind::Ident && &source[t.start..t.end] == name)
+}
+
+/// The strings of the code, outside comments, that lead up to another directory: `"../shared.rs"`.
+pub(crate) fn upward(source: &str) -> Vec<&str> {
+    if !source.contains("../") {
+        return Vec::new();
+    }
+    let tokens = significant(source);
+    let texts = tokens.iter().map(|t| &source[t.start..t.end]);
+    let strings = texts.filter_map(|text| text.strip_prefix('"')?.strip_suffix('"'));
+    strings.filter(|text| text.contains("../")).collect()
 }
 
 /// A token that is neither space nor comment.
@@ -192,13 +229,31 @@ impl Scan<'_> {
                 }
             }
             "proc_macro_error" if self.rules.markers => self.allow_not_macro(last, ends, arguments, edits),
+            "manyhow" if self.rules.bare => {
+                if let Some((open, close)) = arguments {
+                    self.flags(open + 1, close, edits);
+                }
+            }
             name if single && self.rules.markers && (ends || arguments.is_some()) => {
-                if let Some((_, ours)) = MARKERS.iter().find(|(marker, _)| *marker == name) {
+                let markers = if self.rules.bare { &BARE } else { &MARKERS };
+                if let Some(ours) = marker(markers, name) {
                     let Token { start, end, .. } = self.tokens[last];
-                    edits.push(Edit { start, end, text: (*ours).to_owned() });
+                    edits.push(Edit { start, end, text: ours.to_owned() });
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Markers among the arguments of an attribute, but not in the arguments of these.
+    fn flags(&self, from: usize, to: usize, edits: &mut Vec<Edit>) {
+        let mut i = from;
+        while i < to {
+            if let Some(ours) = marker(&BARE, self.text(i)) {
+                let Token { start, end, .. } = self.tokens[i];
+                edits.push(Edit { start, end, text: ours.to_owned() });
+            }
+            i = if self.kind(i) == Some(TokenKind::OpenParen) { self.closing(i) } else { i } + 1;
         }
     }
 
@@ -245,6 +300,15 @@ impl Scan<'_> {
             if self.text(i) == "unix" && self.kind(i + 1) != Some(TokenKind::Eq) {
                 let Token { start, end, .. } = self.tokens[i];
                 edits.push(Edit { start, end, text: "all()".to_owned() });
+            }
+        }
+    }
+
+    fn names_of_markers(&self, edits: &mut Vec<Edit>) {
+        for (i, &Token { start, end, .. }) in self.tokens.iter().enumerate() {
+            let name = self.text(i).strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+            if let Some(ours) = name.and_then(|name| marker(&BARE, name)) {
+                edits.push(Edit { start, end, text: format!("\"{ours}\"") });
             }
         }
     }
@@ -339,6 +403,33 @@ mod tests {
     }
 
     #[test]
+    fn manyhow_finds_single_names() {
+        let rules = Rules { markers: true, bare: true, ..Rules::default() };
+        for (source, expected) in [
+            ("#[manyhow]\n#[proc_macro]", "#[manyhow]\n#[belljar_fn]"),
+            (
+                "#[manyhow(impl_fn)] #[proc_macro_derive(A, attributes(proc_macro))]",
+                "#[manyhow(impl_fn)] #[belljar_of_derive(A, attributes(proc_macro))]",
+            ),
+            (
+                "#[manyhow::manyhow(proc_macro_attribute, impl_fn)]",
+                "#[manyhow::manyhow(belljar_of_attribute, impl_fn)]",
+            ),
+            ("#[manyhow(proc_macro_derive(proc_macro))]", "#[manyhow(belljar_of_derive(proc_macro))]"),
+            ("#[manyhow(impl_fn)]", "#[manyhow(impl_fn)]"),
+        ] {
+            assert_eq!(rewrite(source, rules).as_deref().unwrap_or(source), expected);
+            assert_eq!(expected.len(), source.len());
+        }
+        let looks = Rules { looks: true, ..Rules::default() };
+        let source =
+            "match name { \"proc_macro\" | \"proc_macro_derive\" => \"a proc_macro\", _ => proc_macro }";
+        let expected =
+            "match name { \"belljar_fn\" | \"belljar_of_derive\" => \"a proc_macro\", _ => proc_macro }";
+        assert_eq!(rewrite(source, looks).as_deref(), Some(expected));
+    }
+
+    #[test]
     fn gates_on_wasm_open() {
         let rules = Rules { not_wasm: true, ..Rules::default() };
         let gate =
@@ -356,6 +447,12 @@ mod tests {
     }
 
     #[test]
+    fn strings_that_lead_upward() {
+        let source = "#[path = \"../a.rs\"] mod a; // \"../no\"\nconst B: &str = include_str!(\"b/../../c\"); f(\"d\");";
+        assert_eq!(upward(source), ["../a.rs", "b/../../c"]);
+    }
+
+    #[test]
     fn broken_sources_are_no_problem() {
         for source in [
             "#[",
@@ -369,7 +466,8 @@ mod tests {
             "]",
             ")",
         ] {
-            let _ = rewrite(source, Rules { markers: true, not_wasm: true, unix: true });
+            let _ =
+                rewrite(source, Rules { markers: true, not_wasm: true, bare: true, looks: true, unix: true });
         }
         assert_eq!(markers("#!/usr/bin/env rustx\n#[proc_macro]"), "#!/usr/bin/env rustx\n#[belljar::f]");
     }

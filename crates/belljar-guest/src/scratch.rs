@@ -1,10 +1,11 @@
 //! A copy of a package's files in which sources can be changed.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::rewrite::{Rules, rewrite};
+use crate::rewrite::{self, Rules, rewrite};
 
 /// The files of a package, relative to its directory and sorted: without version control, build output, and packages
 /// of their own that lie inside it.
@@ -13,6 +14,77 @@ pub(crate) fn files(dir: &Utf8Path) -> io::Result<Vec<Utf8PathBuf>> {
     walk(dir, Utf8Path::new(""), &mut files, &mut Vec::new())?;
     files.sort();
     Ok(files)
+}
+
+/// Files outside a package that its sources name by a path leading upward (`#[path = "../shared.rs"]`,
+/// `include_str!("../../README.md")`), and for sources among them the others beside and below, which could be their
+/// modules.
+pub(crate) fn outside(dir: &Utf8Path) -> io::Result<BTreeSet<Utf8PathBuf>> {
+    let dir = dir.canonicalize_utf8()?;
+    let mut found = BTreeSet::new();
+    let mut todo: Vec<Utf8PathBuf> = files(&dir)?.into_iter().map(|file| dir.join(file)).collect();
+    while let Some(file) = todo.pop() {
+        if file.extension() != Some("rs") {
+            continue;
+        }
+        let Ok(source) = std::fs::read_to_string(&file) else { continue };
+        for text in rewrite::upward(&source) {
+            // Relative to the file, or put behind the package's directory with `concat!`.
+            let near = file.parent().unwrap_or(&dir).join(text);
+            let places = [near, dir.join(text.trim_start_matches('/'))];
+            for named in places.iter().filter_map(|place| place.canonicalize_utf8().ok()) {
+                if named.starts_with(&dir) || !named.is_file() || !found.insert(named.clone()) {
+                    continue;
+                }
+                let above = named.parent().unwrap_or(&dir).to_owned();
+                if named.extension() == Some("rs") && !dir.starts_with(&above) {
+                    let beside = files(&above)?.into_iter().map(|file| above.join(file));
+                    for file in beside.filter(|file| file.extension() == Some("rs")) {
+                        if found.insert(file.clone()) {
+                            todo.push(file);
+                        }
+                    }
+                }
+                todo.push(named);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Puts links to those files where the copy `to` of the package in `from` looks for them, as far as that is in `root`.
+pub(crate) fn link_outside(from: &Utf8Path, to: &Utf8Path, root: &Utf8Path) -> io::Result<()> {
+    let real = from.canonicalize_utf8()?;
+    for file in outside(from)? {
+        // From the nearest directory above both.
+        let Some((up, above)) = real.ancestors().enumerate().find(|(_, above)| file.starts_with(above))
+        else {
+            continue;
+        };
+        let below = file.strip_prefix(above).unwrap_or(&file);
+        let Some(target) = to.ancestors().nth(up).filter(|t| t.starts_with(root)).map(|t| t.join(below))
+        else {
+            continue;
+        };
+        if target.symlink_metadata().is_err() {
+            std::fs::create_dir_all(target.parent().unwrap_or(to))?;
+            link(&file, &target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Directories of a package that are not in its library.
+const OUTSIDE: [&str; 4] = ["tests", "test", "benches", "examples"];
+
+/// The sources of a package's library, as texts. What can't be read can't be compiled either: the build will say so.
+pub(crate) fn sources(dir: &Utf8Path) -> impl Iterator<Item = String> + use<'_> {
+    let is_source = |path: &Utf8PathBuf| {
+        let top = path.components().next().map_or("", |c| c.as_str());
+        path.extension() == Some("rs") && path != "build.rs" && !OUTSIDE.contains(&top)
+    };
+    let files = files(dir).unwrap_or_default().into_iter().filter(is_source);
+    files.filter_map(|path| std::fs::read_to_string(dir.join(path)).ok())
 }
 
 /// Collects files, and what is to be linked as a whole: links to directories, and packages inside this one.

@@ -3,7 +3,7 @@
 //! On a std whose panics abort, `catch_unwind` never catches: a macro that reports its errors by panicking and catching
 //! would trap instead. An unwinding module is larger and slower, so only a guest whose code calls it gets one.
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 
 use crate::{rewrite, scratch};
 
@@ -12,24 +12,12 @@ const CALL: &str = "catch_unwind";
 /// Crates that name it but don't need it: proc-macro2 probed old compilers with it.
 const EXEMPT: [&str; 1] = ["proc-macro2"];
 
-/// Directories of a package that are not in its library.
-const OUTSIDE: [&str; 4] = ["tests", "test", "benches", "examples"];
-
 /// Does the code of this package, tests apart, name `catch_unwind`?
 pub(crate) fn catches(name: &str, dir: &Utf8Path) -> bool {
     if EXEMPT.contains(&name) {
         return false;
     }
-    let is_source = |path: &Utf8PathBuf| {
-        let top = path.components().next().map_or("", |c| c.as_str());
-        path.extension() == Some("rs") && path != "build.rs" && !OUTSIDE.contains(&top)
-    };
-    // What can't be read can't be compiled either: the build will say so.
-    scratch::files(dir)
-        .unwrap_or_default()
-        .iter()
-        .filter(|path| is_source(path))
-        .any(|path| std::fs::read_to_string(dir.join(path)).is_ok_and(|source| rewrite::names(&source, CALL)))
+    scratch::sources(dir).any(|source| rewrite::names(&source, CALL))
 }
 
 #[cfg(test)]

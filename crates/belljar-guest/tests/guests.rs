@@ -1,5 +1,4 @@
-//! Guests built from small projects, by `examples/seal.rs`: what a user relies on when a macro becomes a module.
-//! (`cargo test --test guests` alone doesn't build the example anew.)
+//! Guests built from small projects, by the program in `guests/seal.rs`: what a user relies on when a macro becomes a module.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -32,9 +31,7 @@ impl Home {
     }
 
     fn command(&self, project: &Utf8Path) -> Command {
-        let example = std::env::current_exe().unwrap();
-        let example = example.parent().unwrap().parent().unwrap().join("examples/seal");
-        let mut command = Command::new(example);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_seal"));
         command.arg(project).env("BELLJAR_HOME", self.path());
         let stds = [
             ("SEAL_ABORTING", TOOLCHAIN.aborting.path.as_ref()),
@@ -224,6 +221,53 @@ fn nothing_of_this_machine_reaches_a_module() {
     }
 }
 
+/// A macro package whose dependency writes code in its build script and includes it.
+fn with_included_code(directory: &str, included: &str) -> Project {
+    let project = Project::with_macro(
+        directory,
+        &MACRO.replace("{ input }", "{ words::WORD.parse().unwrap_or(input) }"),
+    );
+    project
+        .write(
+            "m/Cargo.toml",
+            &package("m", "[lib]\nproc-macro = true\n[dependencies]\nwords = { path = \"../words\" }\n"),
+        )
+        .write("words/Cargo.toml", &package("words", ""))
+        .write(
+            "words/build.rs",
+            &format!(
+                "fn main() {{\n let out = std::env::var(\"OUT_DIR\").unwrap();\n \
+                 std::fs::write(format!(\"{{out}}/word.rs\"), {included:?}).unwrap();\n}}\n"
+            ),
+        )
+        .write(
+            "words/src/lib.rs",
+            "include!(concat!(env!(\"OUT_DIR\"), \"/word.rs\"));\n\
+             pub const OTHER: &str = include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/Cargo.toml\"));\n\
+             pub fn other() -> String { panic!(\"{OTHER}\") }\n",
+        )
+        .write("Cargo.toml", "[workspace]\nmembers = [\"app\", \"m\", \"words\"]\nresolver = \"2\"\n")
+        .lock();
+    project
+}
+
+#[test]
+fn code_that_a_build_script_writes_is_the_same_anywhere() {
+    let word = "pub const WORD: &str = concat!(file!(), \"|\", \"word\");\n";
+    let (here, there) = (with_included_code("a", word), with_included_code("an other dïrectory", word));
+    let outputs = [Home::new().run(here.path()), SHARED.run(there.path())];
+    assert_eq!(modules(&outputs[0]), modules(&outputs[1]));
+    assert!(!String::from_utf8_lossy(&outputs[0].stderr).contains("Note"));
+}
+
+#[test]
+fn a_module_with_a_path_of_this_machine_is_remarked_upon() {
+    let project = with_included_code("a", "pub const WORD: &str = env!(\"CARGO_MANIFEST_DIR\");\n");
+    let said = String::from_utf8(SHARED.run(project.path()).stderr).unwrap();
+    let place = project.path().join("words");
+    assert!(said.contains(&format!("Note m 0.1.0 holds the path {place}: ")), "{said}");
+}
+
 #[test]
 fn the_users_configuration_does_not_change_a_module() {
     let plain = Project::with_macro("a", MACRO);
@@ -235,6 +279,65 @@ fn the_users_configuration_does_not_change_a_module() {
          [profile.release]\nopt-level = 3\nlto = true\ndebug = true\n",
     );
     assert_eq!(SHARED.seal(plain.path()), Home::new().seal(configured.path()));
+}
+
+#[test]
+fn a_variable_of_the_users_configuration_is_in_the_module_of_that_project_only() {
+    let with = |config: Option<&str>| {
+        let word = "pub const WORD: &str = match option_env!(\"WORD_OF_CONFIG\") { Some(word) => word, None => \"none\" };\n";
+        let project = with_included_code("a", word);
+        if let Some(word) = config {
+            project.write(".cargo/config.toml", &format!("[env]\nWORD_OF_CONFIG = \"{word}\"\n"));
+        }
+        SHARED.seal(project.path())["m"].clone()
+    };
+    let (one, two) = (with(Some("one")), with(Some("two")));
+    assert_ne!(one, two);
+    assert_eq!([with(Some("one")), with(Some("two"))], [one.clone(), two.clone()]);
+    assert!(![one, two].contains(&with(None)));
+}
+
+#[test]
+fn a_patch_in_the_users_configuration_counts() {
+    let project = Project::new("a");
+    let words = |word: &str| format!("pub const WORD: &str = \"{word}\";\n");
+    project
+        .write("Cargo.toml", "[workspace]\nmembers = [\"app\", \"m\"]\nresolver = \"2\"\n")
+        .write("app/Cargo.toml", &package("app", "[dependencies]\nm = { path = \"../m\" }\n"))
+        .write("app/src/lib.rs", "")
+        .write("m/Cargo.toml", &package("m", "[lib]\nproc-macro = true\n[dependencies]\nmemchr = \"2\"\n"))
+        .write("m/src/lib.rs", &MACRO.replace("{ input }", "{ memchr::WORD.parse().unwrap_or(input) }"))
+        .write(".cargo/config.toml", "[patch.crates-io]\nmemchr = { path = \"other/memchr\" }\n")
+        .write("other/memchr/Cargo.toml", &package("memchr", "").replace("0.1.0", "2.99.0"))
+        .write("other/memchr/src/lib.rs", &words("one"))
+        .lock();
+    let first = SHARED.seal(project.path());
+    project.write("other/memchr/src/lib.rs", &words("two"));
+    let second = SHARED.seal(project.path());
+    assert_ne!(first["m"], second["m"]);
+    project.write("other/memchr/src/lib.rs", &words("one"));
+    assert_eq!(SHARED.seal(project.path()), first);
+}
+
+#[test]
+fn sources_outside_the_package_are_found_and_count() {
+    let library = format!("#[path = \"../../shared/word.rs\"] mod word;\n{MACRO}");
+    let library =
+        library.replace("{ input }", "{ [word::WORD, words::WORD].concat().parse().unwrap_or(input) }");
+    let project = with_included_code("a", "");
+    project
+        .write("m/src/lib.rs", &library)
+        .write("words/src/lib.rs", "pub const WORD: &str = include_str!(\"../../shared/text\");\n")
+        .write("shared/word.rs", "mod deep;\npub use deep::WORD;\n")
+        .write("shared/deep.rs", "pub const WORD: &str = \"one\";\n")
+        .write("shared/text", "text");
+    let mut seen = vec![SHARED.seal(project.path())["m"].clone()];
+    for (path, text) in [("shared/deep.rs", "pub const WORD: &str = \"two\";\n"), ("shared/text", "other")] {
+        project.write(path, text);
+        let digest = SHARED.seal(project.path())["m"].clone();
+        assert!(!seen.contains(&digest), "{path}");
+        seen.push(digest);
+    }
 }
 
 #[test]
@@ -339,6 +442,51 @@ fn a_killed_build_leaves_no_process_and_nothing_half_done() {
     assert!(ended);
     assert!(scratch.is_dir());
     assert!(SHARED.seal(project.path()).contains_key("m"));
+}
+
+/// The module of a macro package whose library is this.
+fn module_of(library: &str) -> Vec<u8> {
+    let project = Project::with_macro("a", library);
+    fs::read(SHARED.module(&SHARED.seal(project.path())["m"])).unwrap()
+}
+
+fn payloads(wasm: &[u8]) -> impl Iterator<Item = wasmparser::Payload<'_>> {
+    wasmparser::Parser::new(0).parse_all(wasm).map(|payload| payload.unwrap())
+}
+
+/// The functions that a module imports.
+fn imports(wasm: &[u8]) -> Vec<String> {
+    let mut names = Vec::new();
+    for payload in payloads(wasm) {
+        if let wasmparser::Payload::ImportSection(section) = payload {
+            names.extend(section.into_imports().map(|import| import.unwrap().name.to_owned()));
+        }
+    }
+    names
+}
+
+#[test]
+fn a_macro_that_asks_for_one_variable_can_not_get_all() {
+    let with = |call: &str| {
+        let body = format!("{{ let _ = {call}; input }}");
+        imports(&module_of(&MACRO.replace("{ input }", &body)))
+    };
+    let one = with("std::env::var(input.to_string()).unwrap().len()");
+    assert!(one.iter().any(|i| i == "getenv"), "{one:?}");
+    assert!(!one.iter().any(|i| i.starts_with("environ_")), "{one:?}");
+    assert!(with("std::env::vars().count()").iter().any(|i| i == "environ_get"));
+}
+
+#[test]
+fn a_guest_has_the_stack_that_rustc_gives_a_macro() {
+    let wasm = module_of(MACRO);
+    let pages = payloads(&wasm).find_map(|payload| match payload {
+        wasmparser::Payload::MemorySection(section) => {
+            Some(section.into_iter().next().unwrap().unwrap().initial)
+        }
+        _ => None,
+    });
+    assert!(pages.unwrap() * 65536 >= 8 << 20);
 }
 
 #[test]

@@ -185,24 +185,34 @@ impl Plan {
 
 impl Graph {
     fn plan(&self) -> Plan {
-        // Needed: reached from a root without passing through a macro.
+        // Needed: reached from a root without passing through a macro. Two units that a command line can't tell apart are
+        // both built, so what they depend on is needed, too.
+        let keys: Vec<Unit> = self.units.iter().map(GraphUnit::key).collect();
         let mut needed = vec![false; self.units.len()];
+        let mut keys_of_needed = HashSet::new();
         let mut todo = self.roots.clone();
-        while let Some(i) = todo.pop() {
-            if !std::mem::replace(&mut needed[i], true) && !self.units[i].is_macro() {
-                todo.extend(self.units[i].dependencies.iter().map(|d| d.index));
+        while !todo.is_empty() {
+            while let Some(i) = todo.pop() {
+                if !std::mem::replace(&mut needed[i], true) && !self.units[i].is_macro() {
+                    todo.extend(self.units[i].dependencies.iter().map(|d| d.index));
+                }
             }
+            keys_of_needed
+                .extend(keys.iter().zip(&needed).filter(|(_, needed)| **needed).map(|(key, _)| key));
+            let twin = |&i: &usize| {
+                !needed[i]
+                    && !self.units[i].is_macro()
+                    && self.units[i].mode != "run-custom-build"
+                    && keys_of_needed.contains(&keys[i])
+            };
+            todo.extend((0..self.units.len()).filter(twin));
         }
-        let keys_of_needed: HashSet<Unit> =
-            (0..self.units.len()).filter(|&i| needed[i]).map(|i| self.units[i].key()).collect();
         let only_macros = |kinds: &[&str]| {
             let mut units: Vec<Unit> = (0..self.units.len())
                 .filter(|&i| !needed[i] && self.units[i].mode != "run-custom-build")
                 .map(|i| &self.units[i])
                 .filter(|u| matches!(&u.target.kind[..], [kind] if kinds.contains(&kind.as_str())))
                 .map(GraphUnit::key)
-                // Two units that a command line can't tell apart are both built.
-                .filter(|key| !keys_of_needed.contains(key))
                 .collect();
             units.sort_unstable();
             units.dedup();
@@ -343,6 +353,25 @@ mod tests {
         assert_eq!(plan.macros.len(), 1);
         assert_eq!((&*plan.macros[0].name, &*plan.macros[0].version), ("mac", "1.2.3"));
         assert_eq!(plan.macros[0].features, ["alloc", "std"]);
+    }
+
+    #[test]
+    fn what_a_unit_that_looks_like_a_needed_one_depends_on_is_built() {
+        let other = |mut unit: serde_json::Value| {
+            unit["features"] = json!(["other"]);
+            unit
+        };
+        let plan = plan(&[
+            unit("path+file:///app#0.1.0", "bin", "check", "/app/main.rs", &[1, 2]),
+            unit(MACRO, "proc-macro", "build", "/mac/lib.rs", &[4, 6]),
+            unit("registry+https://example.org/index#many@1.0.0", "lib", "build", "/many/lib.rs", &[3]),
+            unit("registry+https://example.org/index#syn@2.0.0", "lib", "build", "/syn/lib.rs", &[]),
+            unit("registry+https://example.org/index#many@1.0.0", "lib", "build", "/many/lib.rs", &[5]),
+            other(unit("registry+https://example.org/index#syn@2.0.0", "lib", "build", "/syn/lib.rs", &[])),
+            unit("registry+https://example.org/index#heck@1.0.0", "lib", "build", "/heck/lib.rs", &[]),
+        ]);
+        let skipped: Vec<_> = plan.skipped.iter().map(|u| u.source.as_str()).collect();
+        assert_eq!(skipped, ["/heck/lib.rs"]);
     }
 
     #[test]

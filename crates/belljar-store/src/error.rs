@@ -53,6 +53,7 @@ pub enum Doing {
     Read,
     Write,
     Lock,
+    Remove,
 }
 
 impl fmt::Display for Doing {
@@ -62,6 +63,7 @@ impl fmt::Display for Doing {
             Doing::Read => "read",
             Doing::Write => "write",
             Doing::Lock => "lock",
+            Doing::Remove => "remove",
         })
     }
 }

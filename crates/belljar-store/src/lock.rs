@@ -25,18 +25,32 @@ impl StoreLock {
     }
 }
 
-/// Takes the lock; calls `waiting` once before it has to wait for another process.
-pub(crate) fn take(path: Utf8PathBuf, waiting: impl FnOnce()) -> Result<StoreLock, StoreError> {
-    let failed = |e| StoreError::io(Doing::Lock, path.clone(), e);
-    let file = OpenOptions::new()
+/// Takes the lock if it is free now.
+pub(crate) fn take_free(path: Utf8PathBuf) -> Result<Option<StoreLock>, StoreError> {
+    let file = open(&path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(StoreLock { _file: file, path })),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(e)) => Err(StoreError::io(Doing::Lock, path, e)),
+    }
+}
+
+fn open(path: &Utf8Path) -> Result<File, StoreError> {
+    OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
         .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-        .open(&path)
-        .map_err(failed)?;
+        .open(path)
+        .map_err(|e| StoreError::io(Doing::Lock, path, e))
+}
+
+/// Takes the lock; calls `waiting` once before it has to wait for another process.
+pub(crate) fn take(path: Utf8PathBuf, waiting: impl FnOnce()) -> Result<StoreLock, StoreError> {
+    let failed = |e| StoreError::io(Doing::Lock, path.clone(), e);
+    let file = open(&path)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {

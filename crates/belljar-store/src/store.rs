@@ -250,6 +250,23 @@ impl Store {
         lock::take(self.dir(Area::Locks).join(format!("{}.lock", file_name(name))), waiting)
     }
 
+    /// Takes the lock of that name if nobody has it.
+    pub fn lock_if_free(&self, name: &str) -> Result<Option<StoreLock>, StoreError> {
+        lock::take_free(self.dir(Area::Locks).join(format!("{}.lock", file_name(name))))
+    }
+
+    /// Removes a directory of the store, at once for everybody: what a process leaves of it that is killed on the way
+    /// goes with the next sweep.
+    pub fn remove_dir(&self, dir: &Utf8Path) -> Result<(), StoreError> {
+        let failed = |e| StoreError::io(Doing::Remove, dir, e);
+        let grave =
+            tempfile::Builder::new().prefix("removed-").tempdir_in(self.dir(Area::Tmp)).map_err(failed)?;
+        let inside = Utf8Path::from_path(grave.path()).map(|grave| grave.join("dir"));
+        let inside = inside.ok_or_else(|| failed(std::io::Error::other("its path is not UTF-8")))?;
+        fs::rename(dir, inside).map_err(failed)?;
+        grave.close().map_err(failed)
+    }
+
     /// Fails as a write would.
     pub fn check_writable(&self) -> Result<(), StoreError> {
         let tmp = self.dir(Area::Tmp);

@@ -72,7 +72,17 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
     if std::env::var_os(belljar_guest::nested::VARIABLE).is_some()
         && belljar_guest::nested::is_guest_unit(rustc_args)
     {
-        return Ok(belljar_guest::nested::rustc(compilers, rustc_args)?);
+        // Only where macros are used is there somebody to answer. A shim could start an expander itself, but not find the
+        // store: rustc is told nothing of the user's there.
+        if !belljar_guest::nested::may_use_macros(rustc_args) {
+            return Ok(belljar_guest::nested::rustc(compilers, rustc_args)?);
+        }
+        let crate_name = match RustcArgs::read(rustc_args) {
+            Ok(RustcCall::Unit(unit)) => unit.crate_name.unwrap_or_default(),
+            _ => String::new(),
+        };
+        let command = belljar_guest::nested::command(compilers, rustc_args)?;
+        return with_expander(command, &name(compilers), crate_name);
     }
     let unit = match RustcArgs::read(rustc_args) {
         Ok(RustcCall::Unit(unit)) => *unit,
@@ -95,7 +105,8 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
             .map_err(|(path, source)| WrapperError::Empty { path, source })?;
         return Ok(ExitCode::SUCCESS);
     }
-    with_expander(compilers, rustc_args, &unit)
+    let crate_name = unit.crate_name.unwrap_or_default();
+    with_expander(command(compilers, rustc_args), &name(compilers), crate_name)
 }
 
 /// A call that compiles nothing. The answer to `-vV` gets a line of ours, so that cargo rebuilds when belljar changes.
@@ -139,29 +150,23 @@ fn compile_shim(
 }
 
 /// Runs the compiler as a child and serves its shims until it ends.
-fn with_expander(
-    compilers: &[OsString],
-    args: &[OsString],
-    unit: &RustcArgs,
-) -> Result<ExitCode, WrapperError> {
+fn with_expander(mut command: Command, compiler: &str, crate_name: String) -> Result<ExitCode, WrapperError> {
     let socket = |source| WrapperError::Socket { source };
     let (ours, theirs) = UnixStream::pair().map_err(socket)?;
     // The one descriptor that is meant to be inherited. Nothing else runs in this process yet.
     rustix::io::fcntl_setfd(&theirs, rustix::io::FdFlags::empty()).map_err(|e| socket(e.into()))?;
-    let mut command = command(compilers, args);
     // With its inode, so that a shim behind a compiler cache does not take another socket of that number for this one.
     let inode = rustix::fs::fstat(&theirs).map_err(|e| socket(e.into()))?.st_ino;
     command.env(message::SOCKET_VAR, format!("{}:{inode}", theirs.as_raw_fd()));
-    let mut child =
-        command.spawn().map_err(|source| WrapperError::Start { compiler: name(compilers), source })?;
+    let start = |source| WrapperError::Start { compiler: compiler.to_owned(), source };
+    let mut child = command.spawn().map_err(start)?;
     drop(theirs);
-    let crate_name = unit.crate_name.clone().unwrap_or_default();
     // Ends with the process: when rustc has ended, nobody is left to answer.
     let _server = std::thread::Builder::new()
         .name("expander".to_owned())
         .spawn(move || serve(ours, &crate_name))
         .map_err(socket)?;
-    let status = child.wait().map_err(|source| WrapperError::Start { compiler: name(compilers), source })?;
+    let status = child.wait().map_err(start)?;
     Ok(exit_like(status))
 }
 

@@ -218,6 +218,61 @@ fn init_seals_plain_cargo_and_undo_unseals_it() {
 }
 
 #[test]
+fn a_guest_wanted_without_a_plan_is_the_one_that_was_planned() {
+    let project = workspace("ws");
+    let words = project.read("words/src/lib.rs");
+    project.file("words/src/lib.rs", &format!("// {:?}\n{words}", std::time::SystemTime::now()));
+    let sealed = |stderr: &str| stderr.lines().filter(|line| line.contains("Sealed mac")).count();
+    for args in [&["check"][..], &["check", "--release"]] {
+        let planned = run(&mut project.belljar(args)).ok();
+        assert_eq!(sealed(&planned.stderr), 1, "{args:?}: {}", planned.stderr);
+    }
+    run(&mut project.belljar(&["init"])).ok();
+    for args in [&["check"][..], &["check", "--release"]] {
+        let done = run(&mut project.cargo(args)).ok();
+        assert_eq!(sealed(&done.stderr), 0, "{args:?}: {}", done.stderr);
+    }
+}
+
+/// In a store that is not where it is by default: rustc, and so a shim, is told nothing of where it is.
+#[test]
+fn macros_that_a_macro_uses_are_sealed_too() {
+    let project = workspace("ws");
+    let library = project.read("mac/src/lib.rs");
+    project
+        .file("Cargo.toml", &project.read("Cargo.toml").replace("\"words\"]", "\"words\", \"inner\"]"))
+        .file(
+            "inner/Cargo.toml",
+            "[package]\nname = \"inner\"\nversion.workspace = true\nedition.workspace = true\n[lib]\nproc-macro = true\n",
+        )
+        .file(
+            "inner/src/lib.rs",
+            "use proc_macro::TokenStream;\n#[proc_macro]\npub fn word(_: TokenStream) -> TokenStream {\n    \
+             \"\\\"inner\\\"\".parse().unwrap()\n}\n",
+        )
+        .file(
+            "mac/Cargo.toml",
+            &format!("{}inner = {{ path = \"../inner\" }}\n", project.read("mac/Cargo.toml")),
+        )
+        .file("mac/src/lib.rs", &library.replace("glossary::greeting()).parse", "inner::word!()).parse"));
+    let own = std::env::var_os("BELLJAR_HOME").map_or_else(
+        || Path::new(&std::env::var_os("HOME").unwrap()).join(".cache/belljar"),
+        std::path::PathBuf::from,
+    );
+    let home = tempfile::tempdir().unwrap();
+    let toolchains = home.path().join("v1/toolchains");
+    std::fs::create_dir_all(&toolchains).unwrap();
+    for entry in std::fs::read_dir(own.join("v1/toolchains")).into_iter().flatten().flatten() {
+        std::os::unix::fs::symlink(entry.path(), toolchains.join(entry.file_name())).unwrap();
+    }
+    for dir in [home.path().join("v1"), toolchains] {
+        std::fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    }
+    let done = run(project.belljar(&["run", "-q"]).env("BELLJAR_HOME", home.path())).ok();
+    assert_eq!(done.stdout, "inner Thing\n");
+}
+
+#[test]
 fn two_builds_at_once() {
     // A macro that no store has yet, wanted by two projects at the same time.
     let unique = format!("// {:?}\n", std::time::SystemTime::now());

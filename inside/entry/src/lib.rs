@@ -9,6 +9,9 @@
 //! | `#[proc_macro_derive(Name, attributes(a, b))]` | `#[belljar::deriving(Name, attributes(a, b))]` |
 //! | `#[proc_macro_attribute]` | `#[belljar::attribution]` |
 //!
+//! Below an attribute of somebody else's that looks for the markers, single names stand instead: `belljar_fn`,
+//! `belljar_of_derive` and `belljar_of_attribute`.
+//!
 //! Each puts its function back unchanged and adds, in the same scope, an exported wrapper and a record of the entry
 //! point in the module's custom section (both as in `belljar_wire::abi`):
 //!
@@ -48,6 +51,24 @@ pub fn attribution(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// Stands for `#[proc_macro_derive(…)]`.
 #[proc_macro_attribute]
 pub fn deriving(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    entry(Kind::Derive, arguments, item)
+}
+
+/// Stands for `#[proc_macro]`.
+#[proc_macro_attribute]
+pub fn belljar_fn(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    entry(Kind::Function, arguments, item)
+}
+
+/// Stands for `#[proc_macro_attribute]`.
+#[proc_macro_attribute]
+pub fn belljar_of_attribute(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    entry(Kind::Attribute, arguments, item)
+}
+
+/// Stands for `#[proc_macro_derive(…)]`.
+#[proc_macro_attribute]
+pub fn belljar_of_derive(arguments: TokenStream, item: TokenStream) -> TokenStream {
     entry(Kind::Derive, arguments, item)
 }
 

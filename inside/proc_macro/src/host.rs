@@ -57,12 +57,21 @@ mod imported {
     }
 
     unsafe extern "C" {
-        safe fn __wasilibc_get_environ() -> *mut *mut c_char;
+        /// The environment as libc keeps it, or all ones while nobody has wanted the whole of it: libc asks the host for
+        /// all variables when the macro first lists or changes them (`std::env::vars`, `set_var`, `remove_var`), and from
+        /// then on this is where they are.
+        static mut __wasilibc_environ: *mut *mut c_char;
     }
 
-    /// What the macro set itself, with `std::env::set_var`.
-    fn set_here(name: &[u8]) -> Option<*mut c_char> {
-        let mut at = __wasilibc_get_environ();
+    /// What libc keeps, if it has asked for it.
+    fn kept() -> Option<*mut *mut c_char> {
+        // SAFETY: nothing else runs in this instance, and the variable holds a pointer at all times.
+        let environ = unsafe { (&raw const __wasilibc_environ).read() };
+        (environ.addr() != usize::MAX).then_some(environ)
+    }
+
+    /// The value of that name in the environment `at`.
+    fn find(mut at: *mut *mut c_char, name: &[u8]) -> Option<*mut c_char> {
         if at.is_null() {
             return None;
         }
@@ -96,12 +105,15 @@ mod imported {
         }
         // SAFETY: by C's contract for this function.
         let name = unsafe { CStr::from_ptr(name) }.to_bytes();
-        if let Some(value) = set_here(name) {
+        let kept = kept();
+        if let Some(value) = kept.and_then(|environ| find(environ, name)) {
             return value;
         }
         let (ptr, len) = address(name);
         match import_getenv(ptr, len) {
             u32::MAX => null,
+            // It was there, and the macro has removed it.
+            _ if kept.is_some() => null,
             // C's callers may keep the pointer, so the value stays.
             len => take(len, 1).leak().as_mut_ptr().cast(),
         }

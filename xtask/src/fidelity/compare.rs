@@ -100,8 +100,8 @@ fn annotation(text: &str) -> Option<(&str, &str)> {
 
 /// Hides where a *macro* is defined: `def_site_span` in the expansions that a span came out of points at the macro's own
 /// entry function, in the file that rustc compiled for it. Natively that is the macro crate's source, sealed it is the
-/// shim's. It is hidden only where the native side has a file of a proc-macro package there: definitions of
-/// `macro_rules!` macros stay.
+/// shim's. It is hidden only where the native side has a file of a proc-macro package there, or the other side a shim (a
+/// macro of another package can write an entry function): definitions of `macro_rules!` macros stay.
 pub(crate) fn mask_definitions(
     native: &mut Diagnostics,
     other: &mut Diagnostics,
@@ -119,7 +119,8 @@ fn mask(native: &mut Value, other: &mut Value, macro_sources: &[Utf8PathBuf]) {
         (Value::Object(left), Value::Object(right)) => {
             for (key, left) in left {
                 let Some(right) = right.get_mut(key) else { continue };
-                if key == "def_site_span" && defined_in_macro_package(left, macro_sources) {
+                let is_macro = || defined_in_macro_package(left, macro_sources) || defined_in_shim(right);
+                if key == "def_site_span" && is_macro() {
                     *left = "the macro's definition".into();
                     *right = left.clone();
                 } else {
@@ -139,6 +140,11 @@ fn mask(native: &mut Value, other: &mut Value, macro_sources: &[Utf8PathBuf]) {
 fn defined_in_macro_package(span: &Value, macro_sources: &[Utf8PathBuf]) -> bool {
     let file = span["file_name"].as_str().map(Utf8Path::new);
     file.is_some_and(|file| macro_sources.iter().any(|dir| file.starts_with(dir)))
+}
+
+/// Shims alone are compiled from standard input, and hold nothing but procedural macros.
+fn defined_in_shim(span: &Value) -> bool {
+    span["file_name"] == "<anon>"
 }
 
 #[cfg(test)]
@@ -182,6 +188,7 @@ mod tests {
         assert_eq!(compare(span(derive, "a.rs"), span("/shims/serde_derive.rs", "a.rs")), Verdict::Equal);
         assert_eq!(compare(span(derive, "a.rs"), span("/shims/serde_derive.rs", "b.rs")), Verdict::Differs);
         assert_eq!(compare(span("/std/macros.rs", "a.rs"), span("/other.rs", "a.rs")), Verdict::Differs);
+        assert_eq!(compare(span("/synstructure/macros.rs", "a.rs"), span("<anon>", "a.rs")), Verdict::Equal);
         assert_eq!(
             compare(span("/registry/serde_derive-1.0.0x/lib.rs", "a.rs"), span("/o.rs", "a.rs")),
             Verdict::Differs

@@ -123,6 +123,22 @@ fn granted_variables_are_there_and_no_others() {
     assert_eq!(text, "CARGO_CRATE_NAME=app_lib\0CARGO_PKG_NAME=app\0app");
 }
 
+#[test]
+fn a_variable_that_is_asked_for_is_the_only_one_named() {
+    let asking = |name: &str| {
+        let fields = format!(r#"(data (i32.const 64) "{name}")"#);
+        let body = format!("(drop (call $getenv (i32.const 64) (i32.const {}))) unreachable", name.len());
+        Shim::new().expand(&guest_with(&fields, &body), &input()).answer.failed()
+    };
+    let refused = |text: &str| -> Vec<String> {
+        text.lines().filter(|line| line.contains("refused")).map(|line| line.trim().to_owned()).collect()
+    };
+    let set = asking("HOME");
+    assert_eq!(refused(&set), ["belljar refused: environment variable `HOME`"]);
+    assert_eq!(set.replace("HOME", "NONE"), asking("NONE"), "set or not makes no difference");
+    assert_eq!(refused(&asking("CARGO_PKG_NAME")), Vec::<String>::new());
+}
+
 /// Every function, called with numbers that could hurt: none of them panics the expander or writes where it must not.
 #[test]
 fn every_function_bears_any_numbers() {
