@@ -6,8 +6,10 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use crate::error::{Doing, StoreError};
+use crate::file;
 
 /// Held until dropped.
 #[derive(Debug)]
@@ -28,15 +30,28 @@ impl StoreLock {
 /// Takes the lock; calls `waiting` once before it has to wait for another process.
 pub(crate) fn take(path: Utf8PathBuf, waiting: impl FnOnce()) -> Result<StoreLock, StoreError> {
     let failed = |e| StoreError::io(Doing::Lock, path.clone(), e);
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-        .open(&path)
-        .map_err(failed)?;
+    let open = || {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+            .open(&path)
+    };
+    let file = match open() {
+        // A directory or a link is held by nobody, so it can go. (A file never can: others may wait for it.)
+        Err(e)
+            if e.raw_os_error()
+                .is_some_and(|e| [Errno::ISDIR, Errno::LOOP].contains(&Errno::from_raw_os_error(e))) =>
+        {
+            file::discard(&path);
+            open()
+        }
+        other => other,
+    }
+    .map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
