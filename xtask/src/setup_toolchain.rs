@@ -113,7 +113,7 @@ fn make(store: &Store, rustc: &Utf8Path) -> Result<toolchain::Toolchain, SetupEr
     let needs = toolchain::needs(store, rustc)?;
     if needs.source || needs.libc {
         let _lock = store.lock_or_wait("sources", || {
-            Lines.step("Waiting", "for another belljar that is unpacking sources");
+            Lines.step("Blocking", "waiting for another belljar that is unpacking sources");
         })?;
         let needs = toolchain::needs(store, rustc)?;
         let place = toolchain::unpacked(store, &needs.release);

@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use belljar_store::{Area, GuestRecord, Store};
+use belljar_store::{Area, GuestRecord, Store, tree};
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::Message;
 use cargo_metadata::diagnostic::DiagnosticLevel;
@@ -25,7 +25,7 @@ use crate::lock::Lockfile;
 use crate::manifest::{self, Manifest, WholeSyn};
 use crate::nested::{self, Nested};
 use crate::toolchain::{self, Sysroot, TARGET, Toolchain};
-use crate::{GuestError, Progress, module, overlay, prune, rewrite, scratch, unwind};
+use crate::{GuestError, Progress, module, overlay, prune, rewrite, scratch, trouble, unwind};
 
 /// Where a package comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,6 +103,8 @@ fn ensure_at(
     if missing.is_empty() {
         return Ok(records.into_iter().flatten().collect());
     }
+    // Reading it all takes a moment, so only where something is compiled with it.
+    toolchain.aborting.check()?;
     let mut builder = Builder { store, toolchain, progress, depth, total: missing.len(), done: 0 };
     builder.build(missing)?;
     for (record, request) in records.iter_mut().zip(requests) {
@@ -145,10 +147,12 @@ struct Member<'a> {
     unwinds: bool,
 }
 
-/// A directory in which guests are built; removed when it is dropped.
+/// A directory in which guests are built; removed when it is dropped, or by the next belljar when this one is killed.
 struct Workspace {
     root: Utf8PathBuf,
     _remover: tempfile::TempDir,
+    /// Locked for as long as this process lives.
+    _in_use: std::fs::File,
 }
 
 impl Workspace {
@@ -242,7 +246,8 @@ impl<'a> Builder<'a> {
         let remover = tempfile::Builder::new().prefix("guests-").tempdir_in(&area).map_err(io)?;
         let root = Utf8PathBuf::from_path_buf(remover.path().to_owned())
             .map_err(|_| io(std::io::Error::new(std::io::ErrorKind::InvalidData, "its path is not UTF-8")))?;
-        Ok(Workspace { root, _remover: remover })
+        let in_use = mark_in_use(&root).map_err(io)?;
+        Ok(Workspace { root, _remover: remover, _in_use: in_use })
     }
 
     /// The variables that cargo gets for a guest's build: what it needs to reach its registries, and nothing else of the
@@ -364,7 +369,7 @@ impl<'a> Builder<'a> {
         for member in &batch {
             let title = member.request.title();
             let waiting =
-                || self.progress.step("Waiting", &format!("for another belljar that seals {title}"));
+                || self.progress.step("Blocking", &format!("waiting for another belljar that seals {title}"));
             locks.push(self.store.lock_or_wait(&format!("guest-{}", member.keyed.key), waiting)?);
         }
         let mut todo = Vec::new();
@@ -376,7 +381,9 @@ impl<'a> Builder<'a> {
         }
         let Some(first) = todo.first() else { return Ok(()) };
         let sysroot = if first.unwinds {
-            toolchain::unwinding(self.store, self.toolchain, self.progress)?
+            let sysroot = toolchain::unwinding(self.store, self.toolchain, self.progress)?;
+            sysroot.check()?;
+            sysroot
         } else {
             self.toolchain.aborting.clone()
         };
@@ -386,26 +393,43 @@ impl<'a> Builder<'a> {
         self.progress.step("Sealing", &titles.join(", "));
         let target_dir = self.target_dir(&sysroot, &libraries, &first.keyed.variables);
         let io = |source| GuestError::File { path: target_dir.clone(), source };
-        let waiting = || self.progress.step("Waiting", "for another belljar that seals macros");
+        let waiting = || self.progress.step("Blocking", "waiting for another belljar that seals macros");
         // Cargo would wait as well, but without a word.
         let _target = self.store.lock_or_wait(&prune::lock_name(&target_dir), waiting)?;
+        let mut todo = todo;
+        // One that was there before may be damaged, and cargo would take what is in it for fresh for ever.
+        let fresh = !target_dir.is_dir();
         std::fs::create_dir_all(&target_dir).and_then(|()| prune::used(&target_dir)).map_err(io)?;
-        let done = match self.run(workspace, &todo, &sysroot, &libraries, &host, &target_dir) {
-            // One of them may use what it doesn't ask for.
-            Err(GuestError::Build { ref output, .. }) if output.contains("syn") => {
-                let mut left = Vec::new();
-                for member in todo {
-                    if known(self.store, &member.keyed)?.is_none() {
-                        write_manifest(&member.dir, &member.keyed, &member.manifest, &WholeSyn::All)?;
-                        left.push(member);
-                    }
-                }
-                self.run(workspace, &left, &sysroot, &libraries, &host, &target_dir)
+        let mut ran = self.run(workspace, &todo, &sysroot, &libraries, &host, &target_dir);
+        if matches!(ran, Err(Failed { damage: true, .. })) && !fresh {
+            self.progress.step("Discarding", "cargo's damaged directory in belljar's store");
+            tree::discard(&target_dir);
+            todo = self.unknown(todo)?;
+            ran = self.run(workspace, &todo, &sysroot, &libraries, &host, &target_dir);
+        }
+        // One of them may use what it doesn't ask for.
+        if let Err(Failed { error: GuestError::Build { output, .. }, .. }) = &ran
+            && output.contains("syn")
+        {
+            todo = self.unknown(todo)?;
+            for member in &todo {
+                write_manifest(&member.dir, &member.keyed, &member.manifest, &WholeSyn::All)?;
             }
-            built => built,
-        };
+            ran = self.run(workspace, &todo, &sysroot, &libraries, &host, &target_dir);
+        }
         prune::prune(self.store, &target_dir);
-        done
+        ran.map_err(|failed| failed.error)
+    }
+
+    /// Those of them that the store doesn't have.
+    fn unknown(&self, members: Vec<Member<'a>>) -> Result<Vec<Member<'a>>, GuestError> {
+        let mut unknown = Vec::new();
+        for member in members {
+            if known(self.store, &member.keyed)?.is_none() {
+                unknown.push(member);
+            }
+        }
+        Ok(unknown)
     }
 
     /// Cargo looks at `rustc -vV` only to tell compilers apart, so each std has a directory of its own; and so has each
@@ -430,8 +454,13 @@ impl<'a> Builder<'a> {
         libraries: &GuestInside,
         host: &HostInside,
         target_dir: &Utf8Path,
-    ) -> Result<(), GuestError> {
+    ) -> Result<(), Failed> {
         let Some(first) = members.first().map(|m| m.request) else { return Ok(()) };
+        if !target_dir.is_dir() {
+            tree::discard(target_dir);
+        }
+        let io = |source| GuestError::File { path: target_dir.to_owned(), source };
+        std::fs::create_dir_all(target_dir).map_err(io)?;
         let mut cargo = self.cargo(first, target_dir);
         let std = sysroot.path.as_ref().unwrap_or(&self.toolchain.sysroot);
         let nested = Nested {
@@ -471,6 +500,7 @@ impl<'a> Builder<'a> {
             text
         });
         let mut problems: Vec<(String, String)> = Vec::new();
+        let mut damage = false;
         let mut refused = None;
         let output = child.0.stdout.take();
         for line in output.into_iter().flat_map(|o| BufReader::new(o).lines()) {
@@ -479,7 +509,10 @@ impl<'a> Builder<'a> {
                 continue;
             };
             match message {
-                Message::CompilerMessage(m) if m.message.level == DiagnosticLevel::Error => {
+                Message::CompilerMessage(m)
+                    if matches!(m.message.level, DiagnosticLevel::Error | DiagnosticLevel::Ice) =>
+                {
+                    damage |= trouble::tells_of_damage(&m.message);
                     let text = m.message.rendered.unwrap_or(m.message.message);
                     let text =
                         members.iter().fold(text, |text, member| member.in_real_paths(workspace, &text));
@@ -498,12 +531,13 @@ impl<'a> Builder<'a> {
         let status = child.0.wait().map_err(self.start_error())?;
         let said = said.join().unwrap_or_default();
         if let Some(error) = refused {
-            return Err(error);
+            return Err(error.into());
         }
         if status.success() {
             return Ok(());
         }
-        Err(failure(members, status, problems, &said))
+        damage |= problems.is_empty() && trouble::is_of_damage(&said, target_dir);
+        Err(Failed { error: failure(members, status, problems, &said, self.store), damage })
     }
 
     /// Puts a finished guest into the store.
@@ -554,7 +588,23 @@ impl Member<'_> {
         };
         let real = self.manifest.dir();
         let real = real.strip_prefix(&self.request.cwd).unwrap_or(real);
-        text.replace(&format!("{root}/{dir}/"), real.join("").as_str())
+        let place = nested::place(&self.request.name, &self.request.version);
+        [format!("{root}/{dir}/"), format!("{place}/")]
+            .iter()
+            .fold(text.to_owned(), |text, from| text.replace(from, real.join("").as_str()))
+    }
+}
+
+/// Why cargo built nothing.
+struct Failed {
+    error: GuestError,
+    /// Does it look as if what cargo kept of earlier builds were damaged?
+    damage: bool,
+}
+
+impl<E: Into<GuestError>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self { error: error.into(), damage: false }
     }
 }
 
@@ -799,6 +849,7 @@ fn failure(
     status: std::process::ExitStatus,
     problems: Vec<(String, String)>,
     said: &str,
+    store: &Store,
 ) -> GuestError {
     let all = || members.iter().map(|m| m.request.title()).collect::<Vec<_>>().join(", ");
     if status.signal().is_some() {
@@ -817,6 +868,10 @@ fn failure(
         for (name, version, dir) in linked.chain([own]) {
             text = text.replace(&format!("{}/", nested::place(name, version)), &format!("{dir}/"));
         }
+    }
+    if trouble::no_room(&text) || trouble::no_room(said) {
+        let text = if trouble::no_room(&text) { &text } else { said };
+        return GuestError::NoRoom { guest, output: quoted(text), store: store.root().to_owned() };
     }
     let advice = if said.contains("failed to run custom build command") {
         format!(
@@ -869,12 +924,32 @@ fn advice(what: &crate::error::BadModule) -> &'static str {
     }
 }
 
-/// Removes scratch workspaces that a crash left behind.
+/// In a scratch workspace: the file that its process holds locked.
+const IN_USE: &str = "in-use";
+
+fn mark_in_use(root: &Utf8Path) -> std::io::Result<std::fs::File> {
+    // It gets its name when it is locked already: no other belljar ever sees it free.
+    let new = root.join("in-use.new");
+    let file = std::fs::File::create(&new)?;
+    file.lock()?;
+    std::fs::rename(new, root.join(IN_USE))?;
+    Ok(file)
+}
+
+/// Removes scratch workspaces that killed processes left behind.
 fn remove_old(area: &Utf8Path) {
     const DAY: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
     for entry in area.read_dir_utf8().into_iter().flatten().flatten() {
+        if !entry.file_name().starts_with("guests-") {
+            continue;
+        }
         let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
-        if entry.file_name().starts_with("guests-") && age.is_some_and(|age| age > DAY) {
+        let left = match std::fs::File::open(entry.path().join(IN_USE)) {
+            Ok(file) => file.try_lock().is_ok(),
+            // Being made just now, or damaged.
+            Err(_) => age.is_some_and(|age| age > DAY),
+        };
+        if left {
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }

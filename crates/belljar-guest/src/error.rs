@@ -31,6 +31,10 @@ pub enum GuestError {
     Graph { guest: String, output: String, advice: String },
     #[error("the macros of {guest} can't be sealed: {failed} doesn't compile for {target}\n{output}\nnext: {advice}", target = crate::toolchain::TARGET)]
     Build { guest: String, failed: String, output: String, advice: String },
+    #[error(
+        "the macros of {guest} can't be sealed: there is no room left on a disk\n{output}\nnext: make room for {store}, or set BELLJAR_HOME to a directory on another disk"
+    )]
+    NoRoom { guest: String, output: String, store: Utf8PathBuf },
     #[error("the macros of {guest} can't be sealed: cargo was stopped ({status})")]
     Stopped { guest: String, status: std::process::ExitStatus },
     #[error(
@@ -47,10 +51,8 @@ pub enum GuestError {
     BadModule { guest: String, what: BadModule, advice: &'static str },
     #[error("{package} uses macros that use macros … more than {limit} deep, or in a circle")]
     TooDeep { package: String, limit: usize },
-    #[error(
-        "belljar's own {name} could not be compiled\n{output}\nnext: run `cargo belljar doctor`; the std and the compiler must be of one version"
-    )]
-    Inside { name: String, output: String },
+    #[error("belljar's own {name} could not be compiled\n{output}\nnext: {advice}")]
+    Inside { name: String, output: String, advice: &'static str },
     #[error("{program} could not be started: {source}\nnext: run `cargo belljar doctor`")]
     Start { program: Utf8PathBuf, source: std::io::Error },
     #[error(

@@ -5,15 +5,16 @@
 //!                for the host                libbelljar_wire.rlib, libbelljar_shim.rlib, libbelljar.so
 //! ```
 //!
-//! The id is a digest of the sources, the compiler and the flags: what is there under its id is what it should be.
+//! The id is a digest of the sources, the compiler and the flags. A part of it runs in the compiler, so it is compared with
+//! its digest whenever it is used, and made again where it is not what was made.
 
 use std::process::{Command, Output};
 
-use belljar_store::{Area, Store};
+use belljar_store::{Area, Store, tree};
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::GuestError;
 use crate::toolchain::{Sysroot, TARGET, Toolchain};
+use crate::{GuestError, trouble};
 
 /// Sources of a crate: path below its `src`, and text.
 type Crate = &'static [(&'static str, &'static str)];
@@ -148,23 +149,32 @@ fn made(
     let id = hasher.finalize().to_hex();
     let area = store.dir(Area::Inside);
     let dir = area.join(id.as_str());
-    if dir.is_dir() {
+    if tree::is_sound(&dir) {
         return Ok(dir);
     }
     let _lock = store.lock(&format!("inside-{id}"))?;
-    if dir.is_dir() {
+    if tree::is_sound(&dir) {
         return Ok(dir);
     }
     let io = |path: &Utf8Path| {
         let path = path.to_owned();
         move |source| GuestError::File { path, source }
     };
-    let temporary = tempfile::Builder::new().prefix(".making-").tempdir_in(&area).map_err(io(&area))?;
+    // Nobody else is making it, so what there is of an attempt was left by a process that was killed.
+    let prefix = format!(".making-{}-", &id[..16]);
+    for entry in area.read_dir_utf8().into_iter().flatten().flatten() {
+        if entry.file_name().starts_with(&prefix) {
+            tree::discard(entry.path());
+        }
+    }
+    let temporary = tempfile::Builder::new().prefix(&prefix).tempdir_in(&area).map_err(io(&area))?;
     let at = Utf8Path::from_path(temporary.path()).ok_or_else(|| GuestError::File {
         path: area.clone(),
         source: std::io::Error::new(std::io::ErrorKind::InvalidData, "its path is not UTF-8"),
     })?;
     make(at)?;
+    tree::seal(at)?;
+    tree::discard(&dir);
     std::fs::rename(at, &dir).map_err(io(&dir))?;
     Ok(dir)
 }
@@ -218,9 +228,12 @@ impl Rustc<'_> {
         if status.success() {
             return Ok(());
         }
-        Err(GuestError::Inside {
-            name: self.name.to_owned(),
-            output: String::from_utf8_lossy(&stderr).into_owned(),
-        })
+        let output = String::from_utf8_lossy(&stderr).into_owned();
+        let advice = if trouble::no_room(&output) {
+            "make room on the disk, or set BELLJAR_HOME to a directory on another one"
+        } else {
+            "run `cargo belljar doctor`; the std and the compiler must be of one version"
+        };
+        Err(GuestError::Inside { name: self.name.to_owned(), output, advice })
     }
 }

@@ -33,6 +33,7 @@ mod rewrite;
 mod scratch;
 pub mod shim;
 pub mod toolchain;
+mod trouble;
 mod unwind;
 
 pub use belljar_store::{EntryRecord, GuestKey, GuestRecord};

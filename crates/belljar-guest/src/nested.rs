@@ -18,7 +18,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
-use belljar_store::Store;
+use belljar_store::{Store, tree};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
@@ -62,8 +62,8 @@ impl Nested {
     /// What this process was given, if it is part of a guest's build.
     #[must_use]
     pub fn of_environment() -> Option<Self> {
-        let path = std::env::var_os(VARIABLE)?;
-        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+        let path = std::env::var(VARIABLE).ok()?;
+        serde_json::from_slice(&belljar_store::own_file(Utf8Path::new(&path))?).ok()
     }
 }
 
@@ -92,9 +92,32 @@ pub fn may_use_macros(rustc_args: &[OsString]) -> bool {
 /// On success this process becomes the compiler.
 pub fn rustc(compilers: &[OsString], rustc_args: &[OsString]) -> Result<ExitCode, GuestError> {
     let mut command = command(compilers, rustc_args)?;
-    let source = command.exec();
+    let mut source = command.exec();
+    if source.kind() == std::io::ErrorKind::ArgumentListTooLong {
+        source = match in_a_file(&command) {
+            Ok(mut command) => command.exec(),
+            Err(error) => error,
+        };
+    }
     let program = compilers.last().map(|c| c.to_string_lossy().into_owned()).unwrap_or_default();
     Err(GuestError::Start { program: program.into(), source })
+}
+
+/// The same command with its arguments in a file. It can't be removed by the process that becomes rustc: it stands in the
+/// scratch workspace, and goes with that.
+fn in_a_file(command: &Command) -> std::io::Result<Command> {
+    let scratch = Nested::of_environment().map(|nested| nested.scratch).unwrap_or_default();
+    let mut text = Vec::new();
+    for arg in command.get_args() {
+        text.extend_from_slice(arg.as_encoded_bytes());
+        text.push(b'\n');
+    }
+    let path = scratch.join(format!("{}.args", std::process::id()));
+    std::fs::write(&path, text)?;
+    let mut short = Command::new(command.get_program());
+    short.arg(format!("@{path}")).env_clear();
+    short.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    Ok(short)
 }
 
 /// The command that [`rustc`] becomes.
@@ -185,6 +208,10 @@ impl Nested {
         for dir in BTreeSet::from([&unit.dir, &dir]) {
             add(format!("--remap-path-prefix={dir}={name}"));
         }
+        // Cargo names the members of the scratch workspace as seen from there.
+        if let Ok(below) = unit.dir.strip_prefix(&self.scratch) {
+            add(format!("--remap-path-prefix={below}={name}"));
+        }
         add(format!("-Ldependency={}", self.libraries));
         add(format!("--extern=proc_macro={}/libproc_macro.rlib", self.libraries));
         let std = self.libraries.join(STD_DIR);
@@ -217,13 +244,16 @@ impl Nested {
             .filter_map(|a| a.to_str())
             .find_map(|a| a.strip_prefix("-Cextra-filename=").or_else(|| a.strip_prefix("extra-filename=")));
         let dep_info = match (crate_name, out_dir) {
-            (Some(name), Some(dir)) => Some(format!("dep-info={dir}/{name}{}.d", extra.unwrap_or_default())),
+            (Some(name), Some(dir)) => {
+                let path = Utf8Path::new(dir).join(format!("{name}{}.d", extra.unwrap_or_default()));
+                Some(format!("dep-info={}", without_comma(&path)))
+            }
             _ => None,
         };
         let out_dir = out_dir.map(str::to_owned);
         for arg in args {
             if let Some(emit) = arg.to_str().and_then(|a| a.strip_prefix("--emit=")) {
-                let link = format!("link={}", unit.dir.join(LINKED));
+                let link = format!("link={}", without_comma(&unit.dir.join(LINKED)));
                 let kinds = emit.split(',').map(|kind| match kind {
                     "link" => link.as_str(),
                     "dep-info" => dep_info.as_deref().unwrap_or(kind),
@@ -244,7 +274,7 @@ impl Nested {
         let copy = self.overlays.join(format!("{}-{}", &hasher.finalize().to_hex()[..16], unit.name));
         let unchanged = self.overlays.join(format!("{}.same", copy.file_name().unwrap_or_default()));
         let io = |source| GuestError::File { path: copy.clone(), source };
-        if copy.is_dir() {
+        if tree::is_sound(&copy) {
             return Ok(Some(copy));
         }
         if unchanged.is_file() {
@@ -254,16 +284,37 @@ impl Nested {
         let temporary = tempfile::Builder::new().prefix(".copy-").tempdir_in(&self.overlays).map_err(io)?;
         let at = Utf8Path::from_path(temporary.path()).unwrap_or(&copy);
         if !overlay.copy(&unit.dir, at).map_err(io)? {
+            tree::discard(&unchanged);
             std::fs::write(&unchanged, "").map_err(io)?;
             return Ok(None);
         }
+        tree::seal(at)?;
+        // What is there now is damaged, or another wrapper has made it just now.
+        if !tree::is_sound(&copy) {
+            tree::discard(&copy);
+        }
         match std::fs::rename(at, &copy) {
-            // Another wrapper was faster.
-            Err(_) if copy.is_dir() => {}
+            Err(_) if tree::is_sound(&copy) => {}
             done => done.map_err(io)?,
         }
         Ok(Some(copy))
     }
+}
+
+/// A path that can stand in `--emit`, which is a list with commas and knows no way to quote one: seen from the directory in
+/// which rustc runs, where that helps. Both are in the store, so a comma is most likely above both.
+fn without_comma(path: &Utf8Path) -> Utf8PathBuf {
+    let cwd = std::env::current_dir().ok().and_then(|dir| Utf8PathBuf::from_path_buf(dir).ok());
+    match cwd {
+        Some(cwd) if path.as_str().contains(',') => relative(path, &cwd),
+        _ => path.to_owned(),
+    }
+}
+
+fn relative(path: &Utf8Path, from: &Utf8Path) -> Utf8PathBuf {
+    let shared = path.components().zip(from.components()).take_while(|(a, b)| a == b).count();
+    let up = from.components().skip(shared).map(|_| Utf8Path::new(".."));
+    up.chain(path.components().skip(shared).map(|part| Utf8Path::new(part.as_str()))).collect()
 }
 
 /// Set here instead, or not at all.
@@ -453,6 +504,13 @@ mod tests {
         let metadata = |args: &[String]| args.iter().find(|a| a.starts_with("-Cmetadata=")).cloned();
         assert_eq!(metadata(&guest), metadata(&dependency));
         assert_ne!(metadata(&guest), metadata(&strings(&unit("m", "1.0.1", "/scratch/m"))));
+    }
+
+    #[test]
+    fn a_path_is_seen_from_where_rustc_runs() {
+        let seen = |path: &str, from: &str| relative(path.into(), from.into());
+        assert_eq!(seen("/a,b/target/deps/m.d", "/a,b/scratch/x"), "../../target/deps/m.d");
+        assert_eq!(seen("/a,b/scratch/x/m/linked.wasm", "/a,b/scratch/x"), "m/linked.wasm");
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub struct ShimRequest<'a> {
     pub inside: &'a HostInside,
     /// Absolute path of belljar, for processes that inherit no expander.
     pub belljar_exe: &'a Utf8Path,
+    /// Where the store is: what was given to `Store::open`.
+    pub home: &'a Utf8Path,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +89,7 @@ pub fn compile(request: &ShimRequest<'_>) -> Result<(), ShimError> {
 
 fn try_compile(request: &ShimRequest<'_>) -> Result<(), ShimErrorKind> {
     let record = request.record;
-    let source = source(record, request.belljar_exe)?;
+    let source = source(record, [request.belljar_exe, request.home])?;
     let edition = &record.edition;
     if edition.len() != 4 || !edition.bytes().all(|b| b.is_ascii_digit()) {
         return Err(ShimErrorKind::Edition(edition.clone()));
@@ -123,7 +125,7 @@ fn try_compile(request: &ShimRequest<'_>) -> Result<(), ShimErrorKind> {
 }
 
 /// The shim's source.
-fn source(record: &GuestRecord, belljar: &Utf8Path) -> Result<String, ShimErrorKind> {
+fn source(record: &GuestRecord, belljar: [&Utf8Path; 2]) -> Result<String, ShimErrorKind> {
     let mut names: Vec<_> = record.entries.iter().map(|e| (e.kind == EntryKind::Derive, &e.name)).collect();
     names.sort_unstable();
     if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -139,7 +141,7 @@ fn source(record: &GuestRecord, belljar: &Utf8Path) -> Result<String, ShimErrorK
 fn write_entry(
     out: &mut String,
     record: &GuestRecord,
-    belljar: &Utf8Path,
+    [belljar, home]: [&Utf8Path; 2],
     number: usize,
     entry: &EntryRecord,
 ) {
@@ -187,13 +189,14 @@ fn write_entry(
         out,
         "pub fn r#{function}({parameters}) -> {TOKENS} {{\n    \
          const ENTRY: ::belljar_shim::Macro = ::belljar_shim::Macro {{ module: {:?}, name: {}, package: {}, version: {}, \
-         belljar: {} }};\n    \
+         belljar: {}, home: {} }};\n    \
          ::belljar_shim::{call}(&ENTRY, {arguments})\n}}",
         record.module.as_bytes(),
         quoted(name),
         quoted(&record.package),
         quoted(&record.version),
         quoted(belljar.as_str()),
+        quoted(home.as_str()),
     );
 }
 

@@ -1,11 +1,28 @@
 //! What a rustc command line says about its unit.
 //!
 //! cargo writes these command lines (`cargo::core::compiler::build_base_args`), so only its own forms are known here:
-//! `--flag value`, `--flag=value`, `-C key=value` and `-Ckey=value`.
+//! `--flag value`, `--flag=value`, `-C key=value` and `-Ckey=value`. A command line that is longer than the system allows
+//! comes as `@path`, with one argument a line in that file ([`expanded`]).
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 
 use camino::{Utf8Path, Utf8PathBuf};
+
+/// The arguments with those of argument files in their places, as rustc reads them (`rustc_driver_impl::args`). A file that
+/// can't be read stays as it is: rustc will say what is wrong with it.
+#[must_use]
+pub fn expanded(args: &[OsString]) -> Cow<'_, [OsString]> {
+    let file = |arg: &OsString| {
+        let path = arg.to_str()?.strip_prefix('@')?;
+        let text = std::fs::read_to_string(path).ok()?;
+        Some(text.lines().map(OsString::from).collect::<Vec<_>>())
+    };
+    if !args.iter().any(|arg| arg.as_encoded_bytes().starts_with(b"@")) {
+        return Cow::Borrowed(args);
+    }
+    Cow::Owned(args.iter().flat_map(|arg| file(arg).unwrap_or_else(|| vec![arg.clone()])).collect())
+}
 
 /// What a unit is compiled to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -263,6 +280,22 @@ mod tests {
             let args = ["--print".into(), "cfg".into(), bad.clone()];
             assert_eq!(RustcArgs::read(&args).unwrap_err(), &bad);
         }
+    }
+
+    #[test]
+    fn argument_files_are_read_and_what_is_none_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("args");
+        std::fs::write(&path, "--crate-name\nx\na b.rs\n--out-dir\n/t\n").unwrap();
+        let given = |file: &str| vec![OsString::from("-Cdebuginfo=2"), format!("@{file}").into()];
+        let args = expanded(&given(path.to_str().unwrap())).into_owned();
+        assert_eq!(
+            args,
+            ["-Cdebuginfo=2", "--crate-name", "x", "a b.rs", "--out-dir", "/t"].map(OsString::from)
+        );
+        let Ok(RustcCall::Unit(unit)) = RustcArgs::read(&args) else { panic!("a unit") };
+        assert_eq!(unit.source.as_deref(), Some(Utf8Path::new("a b.rs")));
+        assert_eq!(*expanded(&given("/no/such/file")), given("/no/such/file"));
     }
 
     #[test]

@@ -12,6 +12,6 @@ mod args;
 mod cargo;
 mod graph;
 
-pub use args::{CrateKind, RustcArgs, RustcCall};
+pub use args::{CrateKind, RustcArgs, RustcCall, expanded};
 pub use cargo::{CargoCall, PlanError, Workspace};
 pub use graph::{Features, MacroUnit, PackageSource, Plan, Unit};

@@ -80,7 +80,7 @@ fn advice(error: &io::Error) -> &'static str {
         Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => {
             "make room on that disk, or set BELLJAR_HOME to a directory on another one"
         }
-        Kind::ReadOnlyFilesystem | Kind::PermissionDenied => {
+        Kind::ReadOnlyFilesystem | Kind::PermissionDenied | Kind::NotADirectory => {
             "make it writable for you, or set BELLJAR_HOME to a directory that is"
         }
         Kind::Unsupported => {

@@ -27,6 +27,18 @@ pub(crate) fn write(tmp: &Utf8Path, path: &Utf8Path, bytes: &[u8]) -> Result<(),
     }
 }
 
+/// The content of a file that an environment variable names: `None` unless it is a plain file that this user alone can write.
+/// Neither waits for the other end of a pipe nor follows a link.
+#[must_use]
+pub fn own_file(path: &Utf8Path) -> Option<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let mut file = File::from(rustix::fs::open(path.as_std_path(), flags, Mode::empty()).ok()?);
+    let found = file.metadata().ok()?;
+    let own = found.is_file() && found.uid() == crate::dir::user() && found.mode() & 0o022 == 0;
+    let mut bytes = Vec::new();
+    (own && file.read_to_end(&mut bytes).is_ok()).then_some(bytes)
+}
+
 /// What a file of the store holds, or `None` when there is none to be believed: one that isn't the user's own plain file
 /// is removed.
 pub(crate) fn read(path: &Utf8Path, user: u32) -> Result<Option<Vec<u8>>, StoreError> {

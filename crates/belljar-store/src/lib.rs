@@ -7,6 +7,8 @@
 //!     ├── guests/<key>.json          which module a macro package became, and its entry points
 //!     ├── native/<engine>/<module>.json and <digest>.cwasm    a module as native code for one engine
 //!     ├── toolchains/ inside/ scratch/ target/    directories that belong to their makers
+//!     │                              (what they keep there is checked by [`tree`] or by digests of their own, but `target/`:
+//!     │                              that is cargo's, and thrown away when a build in it fails as a damaged one does)
 //!     ├── locks/<name>.lock          held by `flock`, so a crash frees them
 //!     └── tmp/                       files on their way to their place
 //! ```
@@ -28,9 +30,11 @@ mod file;
 mod lock;
 mod record;
 mod store;
+pub mod tree;
 
 pub use digest::{GuestKey, ModuleDigest, NotADigest};
 pub use error::{Doing, StoreError};
+pub use file::own_file;
 pub use lock::StoreLock;
 pub use record::{BadName, EntryRecord, GuestRecord};
 pub use store::{Area, Store, Usage};

@@ -6,8 +6,10 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use crate::error::{Doing, StoreError};
+use crate::file;
 
 /// Held until dropped.
 #[derive(Debug)]
@@ -36,15 +38,28 @@ pub(crate) fn take_free(path: Utf8PathBuf) -> Result<Option<StoreLock>, StoreErr
 }
 
 fn open(path: &Utf8Path) -> Result<File, StoreError> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-        .open(path)
-        .map_err(|e| StoreError::io(Doing::Lock, path, e))
+    let open = || {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+            .open(path)
+    };
+    match open() {
+        // A directory or a link is held by nobody, so it can go. (A file never can: others may wait for it.)
+        Err(e)
+            if e.raw_os_error()
+                .is_some_and(|e| [Errno::ISDIR, Errno::LOOP].contains(&Errno::from_raw_os_error(e))) =>
+        {
+            file::discard(path);
+            open()
+        }
+        other => other,
+    }
+    .map_err(|e| StoreError::io(Doing::Lock, path, e))
 }
 
 /// Takes the lock; calls `waiting` once before it has to wait for another process.

@@ -13,6 +13,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::report::{self, StatusLines};
 use crate::session::{self, Session, SessionError};
 use crate::wrapper::empty;
+use crate::{interrupt, other_wrapper};
 
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,10 @@ pub(crate) enum CommandError {
 /// process's place, so that its output, signals and exit code are its own.
 pub(crate) fn run(subcommand: &str, args: Vec<OsString>) -> Result<ExitCode, CommandError> {
     let call = call(subcommand, args.clone())?;
+    if !quiet(&args) {
+        other_wrapper::warn(&call.cwd);
+    }
+    interrupt::guard();
     if !asks_for_help(&args)
         && let Some(planned) = planned(&call)
     {
@@ -102,6 +107,8 @@ pub(crate) fn prepare(
     if own_target_dir {
         planned.env.push(("CARGO_TARGET_DIR".into(), target_dir.clone().into()));
     }
+    // Another wrapper would be asked for the compiler's version, and then not be used.
+    planned.env.push(("RUSTC_WRAPPER".into(), belljar_guest::current_exe()?.into()));
     let mut plan = Plan::of(&planned)?;
     if let Some((from, to)) = moved {
         plan.relocate(from, to);
@@ -208,7 +215,9 @@ pub(crate) fn guest_on_demand(
         name: name.clone(),
         version,
     };
+    interrupt::guard();
     let mut records = belljar_guest::ensure(store, toolchain, &[request], &StatusLines::new(false))?;
+    interrupt::end_if_interrupted();
     records.pop().ok_or(CommandError::NoManifest { macro_package: name, source_path: source })
 }
 
@@ -352,9 +361,21 @@ pub(crate) fn wrapper_env(session: Option<&Utf8Path>) -> Result<Vec<(OsString, O
 
 /// Replaces this process with cargo. Returns only when that fails.
 pub(crate) fn hand_over(call: &CargoCall, env: Vec<(OsString, OsString)>) -> PlanError {
-    let mut command = Command::new(&call.cargo);
-    command.args(&call.global).arg(&call.subcommand).args(&call.args).envs(env);
+    interrupt::end_if_interrupted();
+    let mut command = sealed(call, env);
     PlanError::Start { cargo: call.cargo.clone(), source: command.exec() }
+}
+
+/// cargo with this environment.
+pub(crate) fn sealed(call: &CargoCall, env: Vec<(OsString, OsString)>) -> Command {
+    let mut command = Command::new(&call.cargo);
+    command.args(&call.global).arg(&call.subcommand).args(&call.args);
+    // Somebody else's, if any: of a belljar around this one, or nonsense.
+    for variable in [session::VARIABLE, belljar_guest::nested::VARIABLE, belljar_wire::message::SOCKET_VAR] {
+        command.env_remove(variable);
+    }
+    command.envs(env);
+    command
 }
 
 /// The compiler that will be used, as cargo chooses it without a config file.
@@ -378,13 +399,14 @@ pub(crate) fn offline(args: &[OsString]) -> bool {
     has_flag(args, "--offline") || has_flag(args, "--frozen")
 }
 
-fn quiet(args: &[OsString]) -> bool {
+pub(crate) fn quiet(args: &[OsString]) -> bool {
     let by_variable = std::env::var_os("CARGO_TERM_QUIET").is_some_and(|v| v == OsStr::new("true"));
     by_variable || args.iter().take_while(|a| *a != "--").any(|a| a == "-q" || a == "--quiet")
 }
 
 /// `cargo belljar setup`
 pub(crate) fn setup(unwinding: bool, offline: bool, quiet: bool) -> Result<ExitCode, CommandError> {
+    interrupt::guard();
     let store = Store::open_default()?;
     let progress = StatusLines::new(quiet);
     let options = toolchain::SetupOptions { rustc: rustc(), offline, unwinding };

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{build, init, install, report};
+use crate::{build, init, install, interrupt, report};
 
 /// Runs every procedural macro of a cargo build sealed
 ///
@@ -147,7 +147,10 @@ pub(crate) fn run(mut args: Vec<OsString>) -> ExitCode {
             build::run(&subcommand, words)
         }
     };
-    result.unwrap_or_else(|error| report::error(&error))
+    result.unwrap_or_else(|error| {
+        interrupt::end_if_interrupted();
+        report::error(&error)
+    })
 }
 
 /// Colours of help texts, as cargo's own are.

@@ -95,7 +95,7 @@ fn read(path: &Utf8Path) -> Result<Option<DocumentMut>, InitError> {
 }
 
 /// Is this wrapper belljar, under whatever path?
-fn is_belljar(wrapper: &str) -> bool {
+pub(crate) fn is_belljar(wrapper: &str) -> bool {
     Utf8Path::new(wrapper).file_name() == Some("cargo-belljar")
 }
 

@@ -5,7 +5,7 @@
 //! Then cargo installs the original, with the plan at hand.
 
 use std::ffi::OsString;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use belljar_plan::{CargoCall, Workspace};
@@ -14,7 +14,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use clap::Parser;
 
 use crate::build::{self, CommandError};
-use crate::report;
+use crate::{interrupt, other_wrapper, report};
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InstallError {
@@ -86,6 +86,10 @@ struct Args {
 /// Installs with the arguments that stood behind `install`.
 pub(crate) fn run(args: Vec<OsString>) -> Result<ExitCode, CommandError> {
     let call = build::call("install", args.clone())?;
+    if !build::quiet(&args) {
+        other_wrapper::warn(&call.cwd);
+    }
+    interrupt::guard();
     // What the parser doesn't know (`--root`, `--force`, `--help`, …) chooses nothing that is built.
     let known = Args::try_parse_from(known_args(&args)).ok().filter(|a| !a.list);
     let Some(known) = known else {
@@ -131,9 +135,8 @@ fn install_one(
     let planned = args.planned(call, &manifest);
     let workspace = Workspace { root: copy.clone(), target_dir: dir.join("target") };
     let env = build::prepare(&planned, &workspace, &copy.join("Cargo.lock"), Some((&copy, &original)))?;
-    let mut command = Command::new(&call.cargo);
-    command.arg("install").args(&call.args).envs(env);
-    let status = command
+    interrupt::end_if_interrupted();
+    let status = build::sealed(call, env)
         .status()
         .map_err(|source| belljar_plan::PlanError::Start { cargo: call.cargo.clone(), source })?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());

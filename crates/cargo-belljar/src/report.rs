@@ -10,11 +10,17 @@ use crate::precompile::Precompiler;
 pub(crate) const FAILED: u8 = 101;
 
 const STATUS: Style = AnsiColor::Green.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 
 /// A status line as cargo writes them: a right-aligned verb, then what it is about.
 pub(crate) fn status(verb: &str, what: impl std::fmt::Display) {
     anstream::eprintln!("{STATUS}{verb:>12}{STATUS:#} {what}");
+}
+
+/// Writes a warning.
+pub(crate) fn warning(what: impl std::fmt::Display) {
+    anstream::eprintln!("{WARNING}warning{WARNING:#}: {what}");
 }
 
 /// Writes an error with its causes, and returns the exit code of a failed build.

@@ -66,11 +66,15 @@ impl Session {
         Ok(path)
     }
 
-    /// Reads the session of this process's environment. `None` when there is none, or when it can't be used: it only
-    /// saves work, so a wrapper can always go on without.
+    /// Reads the session of this process's environment. `None` when there is none, or when it can't be used (it is not
+    /// this user's, or not what [`Session::write`] left there): it only saves work, so a wrapper can always go on without.
     pub(crate) fn of_environment() -> Option<Self> {
-        let path = std::env::var_os(VARIABLE)?;
-        let session: Self = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+        let path = Utf8PathBuf::from(std::env::var(VARIABLE).ok()?);
+        let json = belljar_store::own_file(&path)?;
+        if path.file_stem() != Some(blake3::hash(&json).to_hex().as_str()) {
+            return None;
+        }
+        let session: Self = serde_json::from_slice(&json).ok()?;
         let whole = session.records.len() == session.plan.macros.len();
         (whole && session.belljar == belljar_guest::version_line()).then_some(session)
     }

@@ -19,12 +19,12 @@ use std::process::{Command, ExitCode, ExitStatus};
 use belljar_expander::Expander;
 use belljar_guest::{GuestRecord, shim};
 use belljar_plan::{CrateKind, RustcArgs, RustcCall};
-use belljar_store::Store;
+use belljar_store::{Store, StoreError};
 use belljar_wire::message;
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::report;
 use crate::session::Session;
+use crate::{interrupt, report};
 
 /// First argument of an expander that a shim starts.
 pub(crate) const EXPANDER: &str = "__expander";
@@ -48,7 +48,7 @@ enum WrapperError {
     #[error(transparent)]
     Command(#[from] crate::build::CommandError),
     #[error(transparent)]
-    Store(#[from] belljar_store::StoreError),
+    Store(#[from] StoreError),
     #[error(transparent)]
     Guest(#[from] belljar_guest::GuestError),
     #[error(transparent)]
@@ -61,14 +61,22 @@ enum WrapperError {
 pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
     match try_run(&args) {
         Ok(code) => code,
-        Err(error) => report::error(&error),
+        Err(error) => {
+            interrupt::end_if_interrupted();
+            report::error(&error)
+        }
     }
 }
 
 fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
     // `clippy-driver /path/rustc --crate-name …`: the compiler's own arguments begin behind everything that is no flag.
-    let compilers = args.iter().take_while(|a| !a.as_encoded_bytes().starts_with(b"-")).count().max(1);
-    let (compilers, rustc_args) = args.split_at(compilers.min(args.len()));
+    let compilers = args
+        .iter()
+        .take_while(|a| !a.as_encoded_bytes().starts_with(b"-") && !a.as_encoded_bytes().starts_with(b"@"))
+        .count()
+        .max(1);
+    let (compilers, given_args) = args.split_at(compilers.min(args.len()));
+    let rustc_args = &*belljar_plan::expanded(given_args);
     if std::env::var_os(belljar_guest::nested::VARIABLE).is_some()
         && belljar_guest::nested::is_guest_unit(rustc_args)
     {
@@ -86,11 +94,13 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
     }
     let unit = match RustcArgs::read(rustc_args) {
         Ok(RustcCall::Unit(unit)) => *unit,
-        Ok(RustcCall::Question) => return question(compilers, rustc_args),
+        Ok(RustcCall::Question) => return question(compilers, given_args),
         Err(argument) => {
             return Err(WrapperError::Argument { argument: argument.to_string_lossy().into_owned() });
         }
     };
+    // Where cargo is ended without a word, what it started ends with it.
+    let _ = die_with_parent();
     let cwd = std::env::current_dir().and_then(|dir| {
         Utf8PathBuf::from_path_buf(dir)
             .map_err(|_| std::io::Error::new(std::io::ErrorKind::InvalidData, "its path is not UTF-8"))
@@ -106,7 +116,8 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
         return Ok(ExitCode::SUCCESS);
     }
     let crate_name = unit.crate_name.unwrap_or_default();
-    with_expander(command(compilers, rustc_args), &name(compilers), crate_name)
+    // As it came: where it was too long for a command line, it still is.
+    with_expander(command(compilers, given_args), &name(compilers), crate_name)
 }
 
 /// A call that compiles nothing. The answer to `-vV` gets a line of ours, so that cargo rebuilds when belljar changes.
@@ -143,8 +154,14 @@ fn compile_shim(
     };
     let host = belljar_guest::inside::host(&store, &toolchain)?;
     let exe = belljar_guest::current_exe()?;
-    let request =
-        shim::ShimRequest { rustc, cargo_args: args, record: &record, inside: &host, belljar_exe: &exe };
+    let request = shim::ShimRequest {
+        rustc,
+        cargo_args: args,
+        record: &record,
+        inside: &host,
+        belljar_exe: &exe,
+        home: store.home(),
+    };
     shim::compile(&request)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -158,13 +175,15 @@ fn with_expander(mut command: Command, compiler: &str, crate_name: String) -> Re
     // With its inode, so that a shim behind a compiler cache does not take another socket of that number for this one.
     let inode = rustix::fs::fstat(&theirs).map_err(|e| socket(e.into()))?.st_ino;
     command.env(message::SOCKET_VAR, format!("{}:{inode}", theirs.as_raw_fd()));
+    // SAFETY: `prctl` may be called between fork and exec.
+    unsafe { command.pre_exec(die_with_parent) };
     let start = |source| WrapperError::Start { compiler: compiler.to_owned(), source };
     let mut child = command.spawn().map_err(start)?;
     drop(theirs);
     // Ends with the process: when rustc has ended, nobody is left to answer.
     let _server = std::thread::Builder::new()
         .name("expander".to_owned())
-        .spawn(move || serve(ours, &crate_name))
+        .spawn(move || serve(ours, &crate_name, Store::open_default()))
         .map_err(socket)?;
     let status = child.wait().map_err(start)?;
     Ok(exit_like(status))
@@ -172,8 +191,8 @@ fn with_expander(mut command: Command, compiler: &str, crate_name: String) -> Re
 
 /// Answers the shims at the other end of `stream` until they are gone. Errors of single expansions are answers; what is
 /// left is a broken connection, which the shim reports with the macro's name.
-fn serve(stream: UnixStream, crate_name: &str) {
-    match Store::open_default() {
+fn serve(stream: UnixStream, crate_name: &str, store: Result<Store, StoreError>) {
+    match store {
         Ok(store) => {
             let config = belljar_expander::Config::of_environment(store, crate_name);
             if let Err(error) = Expander::new(config).serve(stream) {
@@ -189,15 +208,38 @@ fn serve(stream: UnixStream, crate_name: &str) {
 }
 
 /// The role of a process that a shim started because it had inherited no socket: rustdoc, rust-analyzer, a compiler
-/// cache in between. The socket is standard input.
-pub(crate) fn expander() -> ExitCode {
+/// cache in between. The socket is standard input; `home` is where the shim's store is.
+pub(crate) fn expander(home: Option<Utf8PathBuf>) -> ExitCode {
     let fd = match std::io::stdin().as_fd().try_clone_to_owned() {
         Ok(fd) => fd,
         Err(source) => return report::error(&WrapperError::Socket { source }),
     };
     let crate_name = std::env::var("CARGO_CRATE_NAME").unwrap_or_default();
-    serve(UnixStream::from(fd), &crate_name);
+    let socket = UnixStream::from(fd);
+    if let Err(source) = end_with(&socket) {
+        return report::error(&WrapperError::Socket { source });
+    }
+    // The shim knows the store in which its module is; a guest's build hides the variables that say so.
+    let store = home.map_or_else(Store::open_default, |home| Store::open(&home));
+    serve(socket, &crate_name, store);
     ExitCode::SUCCESS
+}
+
+/// Has the kernel end this process when the thread that started it ends.
+fn die_with_parent() -> std::io::Result<()> {
+    Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?)
+}
+
+/// Ends this process when the other end of the socket is closed. A guest that runs at that moment runs for nobody.
+fn end_with(socket: &UnixStream) -> std::io::Result<()> {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let socket = socket.try_clone()?;
+    let waiting = move || {
+        let mut fds = [PollFd::new(&socket, PollFlags::RDHUP)];
+        while poll(&mut fds, None) == Err(rustix::io::Errno::INTR) {}
+        std::process::exit(0);
+    };
+    std::thread::Builder::new().name("socket".to_owned()).spawn(waiting).map(drop)
 }
 
 fn command(compilers: &[OsString], args: &[OsString]) -> Command {

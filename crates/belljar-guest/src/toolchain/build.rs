@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::process::{Command, Output, Stdio};
 
-use belljar_store::{Area, Store};
+use belljar_store::{Area, Store, tree};
 use camino::{Utf8Path, Utf8PathBuf};
 use toml_edit::{DocumentMut, Item, Table};
 
@@ -122,9 +122,7 @@ pub(super) fn make(
     try_linking(compiler, &work.dir, &overlay, unwinds)?;
 
     let place = toolchains.join(stamp.name(&compiler.release));
-    if place.exists() {
-        fs::remove_dir_all(&place).map_err(ToolchainError::io("replace", &place))?;
-    }
+    tree::discard(&place);
     fs::rename(&overlay, &place).map_err(ToolchainError::io("create", &place))?;
     sysroot::made(store, compiler, unwinds).ok_or_else(|| ToolchainError::Io {
         doing: "use",

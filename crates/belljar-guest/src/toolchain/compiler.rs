@@ -9,7 +9,7 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
-use belljar_store::{Area, Store};
+use belljar_store::{Area, Store, tree};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
@@ -140,6 +140,25 @@ struct Remembered {
     stamp: [i64; 6],
     version: String,
     sysroot: Utf8PathBuf,
+    /// Digest of the rest: a damaged note would give every guest another key, and find no std.
+    check: String,
+}
+
+impl Remembered {
+    fn new(rustc: &Utf8Path, said: &Said) -> Option<Self> {
+        let stamp = stamp(rustc)?;
+        let mut hasher = blake3::Hasher::new();
+        for text in [rustc.as_str(), &format!("{stamp:?}"), &said.version, said.sysroot.as_str()] {
+            crate::inside::field(&mut hasher, text);
+        }
+        Some(Self {
+            file: rustc.to_owned(),
+            stamp,
+            version: said.version.clone(),
+            sysroot: said.sysroot.clone(),
+            check: hasher.finalize().to_hex().to_string(),
+        })
+    }
 }
 
 /// Anything that replaces the file changes one of these.
@@ -163,21 +182,18 @@ fn note(store: &Store, rustc: &Utf8Path) -> Utf8PathBuf {
 fn remembered(store: &Store, rustc: &Utf8Path) -> Option<Said> {
     let text = fs::read(note(store, rustc)).ok()?;
     let found: Remembered = serde_json::from_slice(&text).ok()?;
-    let same = found.file == rustc && Some(found.stamp) == stamp(rustc) && found.sysroot.is_dir();
-    same.then_some(Said { version: found.version, sysroot: found.sysroot })
+    let said = Said { version: found.version.clone(), sysroot: found.sysroot.clone() };
+    let same = Remembered::new(rustc, &said).is_some_and(|now| now == found) && said.sysroot.is_dir();
+    same.then_some(said)
 }
 
 /// Where the note can't be kept (a read-only store), the rustc is asked again the next time.
 fn remember(store: &Store, rustc: &Utf8Path, said: &Said) -> Option<()> {
     let note = note(store, rustc);
-    let found = Remembered {
-        file: rustc.to_owned(),
-        stamp: stamp(rustc)?,
-        version: said.version.clone(),
-        sysroot: said.sysroot.clone(),
-    };
+    let found = Remembered::new(rustc, said)?;
     fs::create_dir_all(note.parent()?).ok()?;
     let mut file = tempfile::NamedTempFile::new_in(store.dir(Area::Tmp)).ok()?;
     file.write_all(&serde_json::to_vec(&found).ok()?).ok()?;
+    tree::discard(&note);
     file.persist(&note).ok().map(drop)
 }

@@ -47,6 +47,13 @@ pub enum ToolchainError {
     Link { release: String, kind: &'static str, log: String },
 
     #[error(
+        "the {kind} std for {target} in belljar's store is damaged: {path}\n  \
+         help: run `cargo belljar setup`, which makes it anew",
+        target = super::TARGET
+    )]
+    Damaged { kind: &'static str, path: Utf8PathBuf },
+
+    #[error(
         "belljar can't {doing} `{path}`: {source}\n  help: make room or make it accessible, then run it again"
     )]
     Io { doing: &'static str, path: Utf8PathBuf, source: io::Error },

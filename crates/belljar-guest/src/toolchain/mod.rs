@@ -200,7 +200,7 @@ pub fn build_one(
 }
 
 fn lock(store: &Store, progress: &dyn Progress) -> Result<belljar_store::StoreLock, ToolchainError> {
-    let waiting = || progress.step("Waiting", "for another belljar that is setting up a toolchain");
+    let waiting = || progress.step("Blocking", "waiting for another belljar that is setting up a toolchain");
     Ok(store.lock_or_wait("toolchain", waiting)?)
 }
 

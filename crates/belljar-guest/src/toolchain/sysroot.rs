@@ -8,13 +8,14 @@
 //! ```
 //!
 //! The directory gets its name only when it is complete. [`made`] compares names and sizes, which is quick;
-//! [`remove_damaged`] also compares digests, and runs whenever something is set up.
+//! [`Sysroot::check`] also compares digests, and runs before a guest is built; [`remove_damaged`] does so whenever something
+//! is set up.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use belljar_store::{Area, Store};
+use belljar_store::{Area, Store, tree};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +51,16 @@ impl Sysroot {
             args.extend(UNWINDING_FLAGS.map(str::to_owned));
         }
         args
+    }
+
+    /// Compares every file of a std that was built here with its digest. What is installed with the rustc is as good as
+    /// the rustc.
+    pub fn check(&self) -> Result<(), ToolchainError> {
+        let Some(dir) = &self.path else { return Ok(()) };
+        match Stamp::read(dir) {
+            Some(stamp) if stamp.digests_match(dir) => Ok(()),
+            _ => Err(ToolchainError::Damaged { kind: Self::kind(self.unwinds), path: dir.clone() }),
+        }
     }
 
     pub(super) fn kind(unwinds: bool) -> &'static str {
@@ -182,7 +193,7 @@ pub(super) fn remove_damaged(store: &Store, compiler: &Compiler) {
     for unwinds in [false, true] {
         for dir in overlays(store, compiler, unwinds) {
             if !Stamp::read(&dir).is_some_and(|stamp| stamp.digests_match(&dir)) {
-                let _ = fs::remove_dir_all(&dir);
+                tree::discard(&dir);
             }
         }
     }
@@ -202,10 +213,13 @@ fn overlays(store: &Store, compiler: &Compiler, unwinds: bool) -> Vec<Utf8PathBu
 /// Links the rustc's own libraries and tools for the host into an overlay; again when the rustc they were in is gone.
 pub(super) fn link_host(dir: &Utf8Path, compiler: &Compiler) -> std::io::Result<()> {
     let link = dir.join("lib/rustlib").join(&compiler.host);
-    if link.is_dir() {
+    let target = compiler.rustlib().join(&compiler.host);
+    if link.read_link_utf8().is_ok_and(|to| to == target) {
         return Ok(());
     }
-    let target = compiler.rustlib().join(&compiler.host);
+    if fs::symlink_metadata(&link).is_ok_and(|found| found.is_dir()) {
+        tree::discard(&link);
+    }
     let new = link.with_file_name(format!(".link-{}", std::process::id()));
     let _ = fs::remove_file(&new);
     symlink(target, &new)?;

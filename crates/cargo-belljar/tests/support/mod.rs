@@ -5,6 +5,8 @@
 
 #![allow(dead_code, reason = "each test program uses some of it")]
 
+pub mod store;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -1,0 +1,137 @@
+//! Ctrl-C, a closed terminal, `kill`: everything that belljar has started ends with it, and nothing is left in its way.
+//!
+//! Once cargo has taken this process's place, all this is cargo's. Before that, belljar runs a cargo of its own, which runs
+//! compilers and build scripts; a signal for belljar alone would leave those behind. So a thread waits for the signals,
+//! ends the whole tree below this process, and lets the main thread clear up as it does after any failure. What can't be
+//! waited for (`SIGKILL`) is covered by the kernel, as far as it goes: each child asks to be ended with its parent.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// How long children may take to end when they are told to, and the main thread to clear up after them.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// The signal that came, or 0. Written by the handler itself.
+static CAME: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
+
+/// From now on, a signal that ends this process ends all its descendants first. Signals that were ignored when this process
+/// was started (`nohup`) stay so. Where no handler can be had, signals do what they do to any process.
+pub(crate) fn guard() {
+    let came = CAME.get_or_init(Arc::default);
+    let ignored = ignored();
+    let wanted: Vec<i32> =
+        [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|s| ignored >> (s - 1) & 1 == 0).collect();
+    for &signal in &wanted {
+        let number = usize::try_from(signal).unwrap_or_default();
+        let _ = signal_hook::flag::register_usize(signal, Arc::clone(came), number);
+    }
+    let Ok(mut signals) = Signals::new(&wanted) else { return };
+    let waiting = move || {
+        if let Some(signal) = signals.forever().next() {
+            end_descendants();
+            // The main thread sees its cargo end, and clears up. It may also be waiting for a lock, with nothing to do.
+            std::thread::sleep(GRACE);
+            end_by(signal);
+        }
+    };
+    let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(waiting);
+}
+
+/// Ends this process as the signal would have, if one came. To be called when all is cleared up, and before anything new
+/// is begun.
+pub(crate) fn end_if_interrupted() {
+    let signal = CAME.get().map_or(0, |came| came.load(Ordering::SeqCst));
+    if signal != 0 {
+        end_by(i32::try_from(signal).unwrap_or(SIGTERM));
+    }
+}
+
+fn end_by(signal: i32) {
+    // Whoever waits for this process sees what it would have seen without the handler.
+    let _ = signal_hook::low_level::emulate_default_handler(signal);
+    std::process::exit(128 + signal);
+}
+
+/// A bit for each signal that this process ignores, as the kernel tells it.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
+}
+
+/// A process, and when it was started: numbers are used again.
+type Process = (i32, u64);
+
+/// Ends every process below this one. All are stopped first, parents before children, so that none can start another
+/// meanwhile or be taken by init with its children unseen.
+fn end_descendants() {
+    let mut stopped: Vec<Process> = Vec::new();
+    loop {
+        let new: Vec<Process> = descendants().into_iter().filter(|p| !stopped.contains(p)).collect();
+        if new.is_empty() {
+            break;
+        }
+        new.iter().for_each(|p| send(p, Signal::STOP));
+        stopped.extend(new);
+    }
+    for signal in [Signal::TERM, Signal::CONT] {
+        stopped.iter().for_each(|p| send(p, signal));
+    }
+    let step = Duration::from_millis(5);
+    for _ in 0..GRACE.as_millis() / step.as_millis() {
+        stopped.retain(is_alive);
+        if stopped.is_empty() {
+            return;
+        }
+        std::thread::sleep(step);
+    }
+    stopped.iter().for_each(|p| send(p, Signal::KILL));
+}
+
+fn send(process: &Process, signal: Signal) {
+    if let Some(pid) = Pid::from_raw(process.0).filter(|_| is_alive(process)) {
+        // It may have ended just now.
+        let _ = kill_process(pid, signal);
+    }
+}
+
+fn is_alive(process: &Process) -> bool {
+    stat(process.0).is_some_and(|(_, start)| start == process.1)
+}
+
+/// Parent and time of start of a process that has not ended. Source: proc_pid_stat(5).
+fn stat(pid: i32) -> Option<(i32, u64)> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // Behind the name, which may hold anything: state, parent, and the 22nd field is the start.
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    let ended = matches!(*fields.first()?, "Z" | "X");
+    (!ended).then_some((fields.get(1)?.parse().ok()?, fields.get(19)?.parse().ok()?))
+}
+
+/// Every process below this one, parents before their children.
+fn descendants() -> Vec<Process> {
+    let mut children: HashMap<i32, Vec<Process>> = HashMap::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        if let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok())
+            && let Some((parent, start)) = stat(pid)
+        {
+            children.entry(parent).or_default().push((pid, start));
+        }
+    }
+    let mut found = Vec::new();
+    let mut todo = vec![i32::try_from(std::process::id()).unwrap_or_default()];
+    while let Some(parent) = todo.pop() {
+        for child in children.remove(&parent).unwrap_or_default() {
+            found.push(child);
+            todo.push(child.0);
+        }
+    }
+    found
+}
