@@ -45,6 +45,8 @@ pub struct ShimRequest<'a> {
     pub inside: &'a HostInside,
     /// Absolute path of belljar, for processes that inherit no expander.
     pub belljar_exe: &'a Utf8Path,
+    /// Where the store is that holds the module, for the same: they may have lost the variables that say so.
+    pub store_home: &'a Utf8Path,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +89,7 @@ pub fn compile(request: &ShimRequest<'_>) -> Result<(), ShimError> {
 
 fn try_compile(request: &ShimRequest<'_>) -> Result<(), ShimErrorKind> {
     let record = request.record;
-    let source = source(record, request.belljar_exe)?;
+    let source = source(record, request.belljar_exe, request.store_home)?;
     let edition = &record.edition;
     if edition.len() != 4 || !edition.bytes().all(|b| b.is_ascii_digit()) {
         return Err(ShimErrorKind::Edition(edition.clone()));
@@ -123,26 +125,21 @@ fn try_compile(request: &ShimRequest<'_>) -> Result<(), ShimErrorKind> {
 }
 
 /// The shim's source.
-fn source(record: &GuestRecord, belljar: &Utf8Path) -> Result<String, ShimErrorKind> {
+fn source(record: &GuestRecord, belljar: &Utf8Path, store: &Utf8Path) -> Result<String, ShimErrorKind> {
     let mut names: Vec<_> = record.entries.iter().map(|e| (e.kind == EntryKind::Derive, &e.name)).collect();
     names.sort_unstable();
     if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(ShimErrorKind::Duplicate(twice[0].1.clone()));
     }
+    let expander = format!("belljar: {}, store: {}", quoted(belljar.as_str()), quoted(store.as_str()));
     let mut out = String::from("#![allow(warnings)]\nextern crate proc_macro;\nextern crate belljar_shim;\n");
     for (number, entry) in record.entries.iter().enumerate() {
-        write_entry(&mut out, record, belljar, number, entry);
+        write_entry(&mut out, record, &expander, number, entry);
     }
     Ok(out)
 }
 
-fn write_entry(
-    out: &mut String,
-    record: &GuestRecord,
-    belljar: &Utf8Path,
-    number: usize,
-    entry: &EntryRecord,
-) {
+fn write_entry(out: &mut String, record: &GuestRecord, expander: &str, number: usize, entry: &EntryRecord) {
     let name = &entry.name;
     // The name of a derive's function is seen by nobody; it only must not be another entry point's.
     let mut function = format!("derive_{number}");
@@ -187,13 +184,12 @@ fn write_entry(
         out,
         "pub fn r#{function}({parameters}) -> {TOKENS} {{\n    \
          const ENTRY: ::belljar_shim::Macro = ::belljar_shim::Macro {{ module: {:?}, name: {}, package: {}, version: {}, \
-         belljar: {} }};\n    \
+         {expander} }};\n    \
          ::belljar_shim::{call}(&ENTRY, {arguments})\n}}",
         record.module.as_bytes(),
         quoted(name),
         quoted(&record.package),
         quoted(&record.version),
-        quoted(belljar.as_str()),
     );
 }
 

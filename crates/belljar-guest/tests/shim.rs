@@ -143,6 +143,7 @@ impl Shared {
             record,
             inside: &self.inside,
             belljar_exe: &self.belljar(),
+            store_home: "/no store".into(),
         };
         shim::compile(&request)
     }
@@ -698,6 +699,7 @@ fn a_belljar_that_is_gone_is_named() {
         record: &record,
         inside: &SHARED.inside,
         belljar_exe: "/not here/\"belljar\"".into(),
+        store_home: "/no store".into(),
     })
     .unwrap();
     std::fs::write(SHARED.dir.path().join("gone.rs"), "macros::whole!(struct A;);").unwrap();

@@ -120,6 +120,12 @@ impl Store {
         Ok(store)
     }
 
+    /// The directory that was opened, in which the versioned one is.
+    #[must_use]
+    pub fn home(&self) -> &Utf8Path {
+        self.root.parent().unwrap_or(&self.root)
+    }
+
     /// The versioned directory that holds everything.
     #[must_use]
     pub fn root(&self) -> &Utf8Path {

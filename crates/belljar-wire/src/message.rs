@@ -34,6 +34,9 @@ pub mod kind {
 /// or `number:inode`, so that another socket of that number is not taken for it.
 pub const SOCKET_VAR: &str = "BELLJAR_SOCKET";
 
+/// Environment variable with the directory of the user's store; a shim sets it for an expander that it starts.
+pub const STORE_VAR: &str = "BELLJAR_HOME";
+
 /// The longest frame that is read, in bytes: 256 MiB.
 pub const MAX_FRAME: u32 = 256 << 20;
 

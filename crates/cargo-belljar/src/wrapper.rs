@@ -132,8 +132,14 @@ fn compile_shim(
     };
     let host = belljar_guest::inside::host(&store, &toolchain)?;
     let exe = belljar_guest::current_exe()?;
-    let request =
-        shim::ShimRequest { rustc, cargo_args: args, record: &record, inside: &host, belljar_exe: &exe };
+    let request = shim::ShimRequest {
+        rustc,
+        cargo_args: args,
+        record: &record,
+        inside: &host,
+        belljar_exe: &exe,
+        store_home: store.home(),
+    };
     shim::compile(&request)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -56,6 +56,8 @@ pub struct Macro {
     pub version: &'static str,
     /// Absolute path of the belljar that made the shim; started when no socket was inherited.
     pub belljar: &'static str,
+    /// Absolute path of the store that holds the module; used where no variable names another.
+    pub store: &'static str,
 }
 
 /// Expands a `#[derive]`.
@@ -104,7 +106,7 @@ fn try_expand(entry: &Macro, kind: EntryKind, input: &Input) -> Result<TokenStre
     // and the reason is told here, where the reason is known.
     let mut unanswered = None;
     let mut texts = Texts::default();
-    let reply = link::exchange(entry.belljar, payload.as_bytes(), |question| {
+    let reply = link::exchange(entry, payload.as_bytes(), |question| {
         match guarded(|| ask::answer(question, input, &mut texts)) {
             Ok(answer) => answer,
             Err(error) => {

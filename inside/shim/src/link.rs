@@ -18,8 +18,9 @@ use std::time::Duration;
 
 use belljar_wire::Malformed;
 use belljar_wire::bytes::Reader;
-use belljar_wire::message::{self, SOCKET_VAR, kind};
+use belljar_wire::message::{self, SOCKET_VAR, STORE_VAR, kind};
 
+use crate::Macro;
 use crate::error::Problem;
 use crate::print;
 
@@ -69,7 +70,7 @@ impl Place {
 
 /// Sends one request, has `answer` answer each question, and waits for the end.
 pub(crate) fn exchange(
-    belljar: &str,
+    entry: &Macro,
     request: &[u8],
     answer: impl FnMut(&[u8]) -> Vec<u8>,
 ) -> Result<Reply, Problem> {
@@ -77,7 +78,7 @@ pub(crate) fn exchange(
     let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut link = match state.link.take().filter(Link::answers_here) {
         Some(link) => link,
-        None => Link::open(belljar, state.inherited_lost)?,
+        None => Link::open(entry, state.inherited_lost)?,
     };
     match link.exchange(request, answer) {
         Ok(reply) => {
@@ -110,14 +111,14 @@ impl From<Malformed> for Broken {
 }
 
 impl Link {
-    fn open(belljar: &str, inherited_lost: bool) -> Result<Self, Problem> {
+    fn open(entry: &Macro, inherited_lost: bool) -> Result<Self, Problem> {
         let inherited = if inherited_lost { None } else { fd::inherited() };
         let (socket, own) = match inherited {
             Some(socket) => (socket, None),
             None => {
                 let place = Place::here();
-                let (socket, child) = start(belljar)
-                    .map_err(|source| Problem::Start { belljar: belljar.to_owned(), source })?;
+                let (socket, child) = start(entry)
+                    .map_err(|source| Problem::Start { belljar: entry.belljar.to_owned(), source })?;
                 (socket, Some(Own { child, place }))
             }
         };
@@ -173,9 +174,14 @@ impl Link {
 }
 
 /// Starts an expander with one end of a socket pair as its standard input.
-fn start(belljar: &str) -> io::Result<(UnixStream, Child)> {
+fn start(entry: &Macro) -> io::Result<(UnixStream, Child)> {
     let (ours, theirs) = UnixStream::pair()?;
-    let child = Command::new(belljar)
+    let mut command = Command::new(entry.belljar);
+    // The compiler of a guest has an empty environment, and an editor need not have the shell's.
+    if std::env::var_os(STORE_VAR).is_none() {
+        command.env(STORE_VAR, entry.store);
+    }
+    let child = command
         .arg("__expander")
         .env(SOCKET_VAR, "0")
         .stdin(OwnedFd::from(theirs))
