@@ -660,7 +660,7 @@ fn write_manifest(
     whole_syn: &WholeSyn,
 ) -> Result<(), GuestError> {
     let path = dir.join("Cargo.toml");
-    std::fs::write(&path, manifest.scratch(&keyed.lock, &keyed.reached, whole_syn))
+    std::fs::write(&path, manifest.scratch(&keyed.lock, keyed.root, &keyed.reached, whole_syn))
         .map_err(|source| GuestError::File { path, source })
 }
 
