@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use toml_edit::{DocumentMut, Item, TableLike};
 
 use crate::build::{GuestRequest, Origin};
+use crate::config::Config;
 use crate::inside::{field, version_line};
 use crate::lock::Lockfile;
 use crate::toolchain::Toolchain;
@@ -66,9 +67,17 @@ impl Keyed {
                 add(text.map_or("", String::as_str));
             }
         }
+        let config = Config::read(&request.cwd, &request.config);
+        if let Some(name) = config.overridden().into_iter().find(|name| lock.reaches(&reached, name)) {
+            let path = config.overrides.first().cloned().unwrap_or_default();
+            return Err(GuestError::Replaced { guest: request.title(), package: name, path });
+        }
+        if let Some(digest) = config.digest() {
+            field(&mut hasher, &digest.to_hex());
+        }
         let mut local = BTreeMap::new();
         let mut sources = Vec::new();
-        for (name, dir) in local_packages(request, &lock, &reached) {
+        for (name, dir) in local_packages(request, &lock, &reached, &config) {
             let mut files = blake3::Hasher::new();
             let unreadable = |source| GuestError::File { path: dir.clone(), source };
             for file in scratch::files(&dir).map_err(unreadable)? {
@@ -114,6 +123,7 @@ fn local_packages(
     request: &GuestRequest,
     lock: &Lockfile,
     reached: &BTreeSet<usize>,
+    config: &Config,
 ) -> BTreeMap<String, Utf8PathBuf> {
     let by_path: BTreeSet<&str> = reached
         .iter()
@@ -129,6 +139,7 @@ fn local_packages(
         todo.push(dir.to_owned());
     }
     if !by_path.is_empty() {
+        todo.extend(config.patches.iter().map(|dir| clean(dir)));
         let root = document(&request.workspace_root).unwrap_or_default();
         for (_, entries) in root.get("patch").and_then(Item::as_table_like).into_iter().flat_map(|t| t.iter())
         {

@@ -127,11 +127,10 @@ fn guests(
     }
     let store = Store::open_default()?;
     let toolchain = toolchain::find(&store, &rustc())?;
-    let offline = offline(&call.args);
     let requests = plan
         .macros
         .iter()
-        .map(|m| request(m, lockfile, &workspace.root, &call.cwd, offline))
+        .map(|m| request(m, lockfile, &workspace.root, call))
         .collect::<Result<Vec<_>, _>>()?;
     let progress = StatusLines::precompiling(quiet(&call.args));
     Ok(belljar_guest::ensure(&store, &toolchain, &requests, &progress)?)
@@ -141,8 +140,7 @@ fn request(
     unit: &MacroUnit,
     lockfile: &Utf8Path,
     workspace_root: &Utf8Path,
-    cwd: &Utf8Path,
-    offline: bool,
+    call: &CargoCall,
 ) -> Result<GuestRequest, CommandError> {
     let manifest_path = unit.manifest_path().ok_or_else(|| CommandError::NoManifest {
         macro_package: unit.name.clone(),
@@ -161,8 +159,9 @@ fn request(
         debug_assertions: unit.debug_assertions,
         lockfile: lockfile.to_owned(),
         workspace_root: workspace_root.to_owned(),
-        cwd: cwd.to_owned(),
-        offline,
+        cwd: call.cwd.clone(),
+        config: call.config(),
+        offline: offline(&call.args),
     })
 }
 
@@ -201,7 +200,8 @@ pub(crate) fn guest_on_demand(
         features: unit.features.clone(),
         debug_assertions: unit.debug_assertions,
         lockfile,
-        cwd: root.clone(),
+        cwd: nested.as_ref().map_or_else(|| root.clone(), |n| n.cwd.clone()),
+        config: nested.map(|n| n.config).unwrap_or_default(),
         workspace_root: root,
         // Whatever is needed, cargo has fetched for the build that is going on.
         offline: true,

@@ -167,6 +167,40 @@ fn a_patch_in_the_manifest() {
     assert_eq!(printed(&project, &[]), "edited\n");
 }
 
+#[test]
+fn a_patch_in_cargos_configuration() {
+    let project = Project::new("ws");
+    mac(&project, "mac", "itoa = \"1\"", "itoa::word()");
+    app(&project, "{ path = \"../mac\" }");
+    itoa(&project, "patched", "patched");
+    project.file("app/.cargo/config.toml", "[patch.crates-io]\nitoa = { path = \"../patched\" }\n");
+    assert_eq!(printed(&project, &[]), "patched\n");
+    itoa(&project, "patched", "edited");
+    assert_eq!(printed(&project, &[]), "edited\n");
+    // As does the next project whose patch has the same name and version, which is what a lockfile says of it.
+    let other = Project::new("ws");
+    mac(&other, "mac", "itoa = \"1\"", "itoa::word()");
+    app(&other, "{ path = \"../mac\" }");
+    itoa(&other, "patched", "another");
+    other.file("app/.cargo/config.toml", "[patch.crates-io]\nitoa = { path = \"../patched\" }\n");
+    assert_eq!(printed(&other, &[]), "another\n");
+}
+
+#[test]
+fn a_patch_on_the_command_line() {
+    let project = Project::new("ws");
+    mac(&project, "mac", "itoa = \"1\"", "itoa::word()");
+    app(&project, "{ path = \"../mac\" }");
+    itoa(&project, "patched", "from the command line");
+    let path = project.root().join("patched");
+    let setting = format!("patch.crates-io.itoa.path={path:?}");
+    assert_eq!(printed(&project, &["--config", &setting]), "from the command line\n");
+    // The same from a file.
+    project.file("settings/more.toml", "[patch.crates-io]\nitoa = { path = \"patched\" }\n");
+    itoa(&project, "patched", "from a file");
+    assert_eq!(printed(&project, &["--config=../settings/more.toml"]), "from a file\n");
+}
+
 /// A macro crate patched as a whole, by git.
 #[test]
 fn a_patched_macro_crate() {
