@@ -39,6 +39,10 @@ pub(crate) enum CommandError {
         "an empty artifact of an earlier build can't be removed ({path}): {source}\nnext: check the rights of the target directory, or `cargo clean`"
     )]
     Forget { path: Utf8PathBuf, source: std::io::Error },
+    #[error(
+        "{macro_package}: `cargo clippy --fix` would compile and load this macro crate without belljar\nnext: mend the other packages with `-p`, or use `cargo belljar clippy` and mend {macro_package} by hand"
+    )]
+    ClippyFix { macro_package: String },
     #[error("{macro_package}: no Cargo.toml stands above its crate root {source_path}")]
     NoManifest { macro_package: String, source_path: Utf8PathBuf },
     #[error(
@@ -51,20 +55,39 @@ pub(crate) enum CommandError {
 /// process's place, so that its output, signals and exit code are its own.
 pub(crate) fn run(subcommand: &str, args: Vec<OsString>) -> Result<ExitCode, CommandError> {
     let call = call(subcommand, args.clone())?;
+    let mut env = wrapper_env(None)?;
+    if subcommand == "fix" {
+        // The packages to be mended are compiled by cargo itself in rustc's place. It calls no wrapper but this one, and
+        // would compile and load a macro among them.
+        env.push(("RUSTC_WORKSPACE_WRAPPER".into(), belljar_guest::current_exe()?.into()));
+    }
     if !asks_for_help(&args)
         && let Some(planned) = planned(&call)
     {
         let prepared = planned
             .workspace()
             .map_err(CommandError::from)
-            .and_then(|workspace| prepare(&planned, &workspace, &workspace.root.join("Cargo.lock"), None));
+            .and_then(|workspace| prepare(&planned, &workspace, &workspace.root.join("Cargo.lock"), None))
+            .and_then(|(plan, env)| mends_no_macro(&call, &plan).map(|()| env));
         match prepared {
             // What cargo refuses to plan it refuses to build, and says why in its own words.
             Err(CommandError::Plan(PlanError::Cargo { .. })) => {}
-            prepared => return Err(hand_over(&call, prepared?).into()),
+            prepared => {
+                env.extend(prepared?);
+                return Err(hand_over(&call, env).into());
+            }
         }
     }
-    Err(hand_over(&call, wrapper_env(None)?).into())
+    Err(hand_over(&call, env).into())
+}
+
+/// `cargo clippy --fix` has cargo call clippy in rustc's place, with no wrapper around it.
+fn mends_no_macro(call: &CargoCall, plan: &Plan) -> Result<(), CommandError> {
+    let mends = call.subcommand == "clippy" && has_flag(&call.args, "--fix");
+    match plan.root_macros.first().filter(|_| mends) {
+        Some(name) => Err(CommandError::ClippyFix { macro_package: name.clone() }),
+        None => Ok(()),
+    }
 }
 
 /// The call as the user typed it.
@@ -88,14 +111,15 @@ pub(crate) fn cwd() -> Result<Utf8PathBuf, CommandError> {
     })
 }
 
-/// Everything that happens before cargo: the plan, the guests and the session. Returns the environment of the build.
+/// Everything that happens before cargo: the plan, the guests and the session. Returns the plan and the environment of the
+/// build.
 /// Where the build was planned on a copy, `moved` is the copy and the original.
 pub(crate) fn prepare(
     planned: &CargoCall,
     workspace: &Workspace,
     lockfile: &Utf8Path,
     moved: Option<(&Utf8Path, &Utf8Path)>,
-) -> Result<Vec<(OsString, OsString)>, CommandError> {
+) -> Result<(Plan, Vec<(OsString, OsString)>), CommandError> {
     let mut planned = planned.clone();
     let target_dir = workspace.target_dir.join("belljar");
     let own_target_dir = !has_flag(&planned.args, "--target-dir");
@@ -109,10 +133,10 @@ pub(crate) fn prepare(
     let records = guests(&planned, &plan, lockfile, workspace)?;
     let notes = target_dir.join("empty");
     empty::forget(&notes, &plan).map_err(|(path, source)| CommandError::Forget { path, source })?;
-    let session = Session::new(plan, records, workspace.root.clone(), notes);
+    let session = Session::new(plan.clone(), records, workspace.root.clone(), notes);
     let mut env = wrapper_env(Some(&session.write(&target_dir.join("sessions"))?))?;
     env.extend(planned.env);
-    Ok(env)
+    Ok((plan, env))
 }
 
 /// Makes sure of a module for every macro of the plan.

@@ -95,7 +95,7 @@ pub(crate) fn run(args: Vec<OsString>) -> Result<ExitCode, CommandError> {
         let manifest = call.cwd.join(path).join("Cargo.toml");
         let planned = known.planned(&call, &manifest);
         let workspace = planned.workspace()?;
-        let env = build::prepare(&planned, &workspace, &workspace.root.join("Cargo.lock"), None)?;
+        let (_, env) = build::prepare(&planned, &workspace, &workspace.root.join("Cargo.lock"), None)?;
         return Err(build::hand_over(&call, env).into());
     }
     if known.crates.is_empty() {
@@ -130,7 +130,7 @@ fn install_one(
     let manifest = copy.join(manifest.strip_prefix(&original).unwrap_or(Utf8Path::new("Cargo.toml")));
     let planned = args.planned(call, &manifest);
     let workspace = Workspace { root: copy.clone(), target_dir: dir.join("target") };
-    let env = build::prepare(&planned, &workspace, &copy.join("Cargo.lock"), Some((&copy, &original)))?;
+    let (_, env) = build::prepare(&planned, &workspace, &copy.join("Cargo.lock"), Some((&copy, &original)))?;
     let mut command = Command::new(&call.cargo);
     command.arg("install").args(&call.args).envs(env);
     let status = command

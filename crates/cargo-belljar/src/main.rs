@@ -43,5 +43,5 @@ fn main() -> ExitCode {
 fn is_compiler(first: &OsString) -> bool {
     let path = Path::new(first);
     let named = |name: &str| path.file_stem().is_some_and(|stem| stem == name);
-    path.components().count() > 1 || named("rustc") || named("clippy-driver")
+    path.components().count() > 1 || named("rustc") || named("clippy-driver") || wrapper::is_belljar(first)
 }

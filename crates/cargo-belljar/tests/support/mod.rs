@@ -37,6 +37,12 @@ impl Project {
         this
     }
 
+    /// A fixture where it stands. Nothing may be written there: it is for `--locked` and another target directory.
+    pub fn in_place(fixture: &str) -> Self {
+        let root = repository().join("fixtures").join(fixture);
+        Self { dir: tempfile::tempdir().unwrap(), root }
+    }
+
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -144,4 +150,11 @@ pub fn files(dir: &Path, wanted: impl Fn(&str) -> bool + Copy) -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+/// Is this library what rustc loads in place of a macro?
+pub fn is_shim(path: &Path) -> bool {
+    let bytes = std::fs::read(path).unwrap();
+    let mark = b"BELLJAR_SOCKET";
+    bytes.windows(mark.len()).any(|window| window == mark)
 }
