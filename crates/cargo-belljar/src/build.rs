@@ -55,6 +55,7 @@ pub(crate) enum CommandError {
 /// process's place, so that its output, signals and exit code are its own.
 pub(crate) fn run(subcommand: &str, args: Vec<OsString>) -> Result<ExitCode, CommandError> {
     let call = call(subcommand, args.clone())?;
+    report::choose_colours(value(&args, "--color").as_deref());
     let mut env = wrapper_env(None)?;
     if subcommand == "fix" {
         // The packages to be mended are compiled by cargo itself in rustc's place. It calls no wrapper but this one, and
@@ -396,6 +397,19 @@ fn has_flag(args: &[OsString], flag: &str) -> bool {
     args.iter().any(|a| {
         a.to_string_lossy().strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
     })
+}
+
+/// The value of an argument of cargo's own that is given once, as `flag value` or `flag=value`.
+pub(crate) fn value(args: &[OsString], flag: &str) -> Option<String> {
+    let mut args = args.iter().take_while(|a| *a != "--");
+    while let Some(arg) = args.next() {
+        match arg.to_string_lossy().strip_prefix(flag) {
+            Some("") => return args.next().map(|value| value.to_string_lossy().into_owned()),
+            Some(rest) if rest.starts_with('=') => return Some(rest[1..].to_owned()),
+            _ => {}
+        }
+    }
+    None
 }
 
 pub(crate) fn offline(args: &[OsString]) -> bool {

@@ -86,6 +86,7 @@ struct Args {
 /// Installs with the arguments that stood behind `install`.
 pub(crate) fn run(args: Vec<OsString>) -> Result<ExitCode, CommandError> {
     let call = build::call("install", args.clone())?;
+    report::choose_colours(build::value(&args, "--color").as_deref());
     // What the parser doesn't know (`--root`, `--force`, `--help`, …) chooses nothing that is built.
     let known = Args::try_parse_from(known_args(&args)).ok().filter(|a| !a.list);
     let Some(known) = known else {

@@ -25,6 +25,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    report::choose_colours(None);
     match args.first() {
         Some(first) if first == wrapper::EXPANDER => wrapper::expander(),
         Some(first) if first == precompile::PRECOMPILE => precompile::run(),

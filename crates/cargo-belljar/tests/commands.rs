@@ -230,3 +230,31 @@ fn project_hash(line: &str) -> String {
     let start = line.find("thread '").and_then(|i| line[i..].find('(').map(|j| i + j));
     start.and_then(|i| Some(line[i..=i + line[i..].find(')')?].to_owned())).unwrap_or_else(|| "\0".to_owned())
 }
+
+#[test]
+fn colours_are_there_when_they_are_wanted() {
+    let project = workspace();
+    let escape = "\u{1b}[";
+    // A macro that is new to the store, so that belljar itself speaks.
+    let touch = || {
+        let words = project.read("words/src/lib.rs");
+        project.file("words/src/lib.rs", &format!("{words}// {:?}\n", std::time::SystemTime::now()));
+    };
+    let said = |variables: &[(&str, &str)], args: &[&str]| {
+        touch();
+        let mut command = project.belljar(&[&["check"], args].concat());
+        command.env_remove("CARGO_TERM_COLOR").env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
+        let done = run(command.envs(variables.iter().copied())).ok();
+        assert!(args.contains(&"-q") || done.stderr.contains("Seal"), "{}", done.stderr);
+        done.stderr
+    };
+    assert!(!said(&[], &[]).contains(escape), "not to a file");
+    assert!(!said(&[("NO_COLOR", "1")], &[]).contains(escape));
+    assert!(!said(&[], &["--color", "never"]).contains(escape));
+    assert!(!said(&[("CARGO_TERM_COLOR", "never")], &[]).contains(escape));
+    for said in [said(&[("CARGO_TERM_COLOR", "always")], &[]), said(&[], &["--color=always"])] {
+        let sealed = said.lines().find(|l| l.contains("Sealed")).unwrap();
+        assert!(sealed.contains(escape), "{sealed:?}");
+    }
+    assert_eq!(said(&[], &["-q"]), "");
+}
