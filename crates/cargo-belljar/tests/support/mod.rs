@@ -65,6 +65,13 @@ impl Project {
         command
     }
 
+    /// Any program in the project, in the same environment.
+    pub fn program(&self, path: &Path) -> Command {
+        let mut command = clean(Command::new(path));
+        command.current_dir(&self.root);
+        command
+    }
+
     /// Plain cargo in the project.
     pub fn cargo(&self, args: &[&str]) -> Command {
         let mut command = clean(Command::new(env!("CARGO")));
