@@ -113,6 +113,8 @@ pub(crate) fn run(args: Vec<OsString>) -> Result<ExitCode, CommandError> {
             return Ok(code);
         }
     }
+    // As cargo does: what was built stays only where it can help to mend. What can't be removed goes with the next one.
+    let _ = std::fs::remove_dir_all(&scratch);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -289,3 +289,33 @@ fn everything_a_macro_can_be_made_of() {
     project.file("made/src/lib.rs", &made.replace("\\\"built\\\"", "\\\"rebuilt\\\""));
     assert_eq!(printed(&project, &[]), "deep chosen rebuilt deep?\n");
 }
+
+/// A program that is no library, with a macro crate of its own repository: `cargo install` from there and from a path.
+#[test]
+fn a_program_is_installed() {
+    let project = Project::new("ws");
+    mac(&project, "repository/mac", "", "\"installed\"");
+    app(&project, "{ path = \"../mac\" }");
+    let repository = project.root().join("repository");
+    std::fs::rename(project.root().join("app"), repository.join("app")).unwrap();
+    let manifest = project.read("repository/app/Cargo.toml").replace("[workspace]\n", "");
+    project
+        .file("repository/app/Cargo.toml", &manifest)
+        .file("repository/Cargo.toml", "[workspace]\nmembers = [\"app\", \"mac\"]\nresolver = \"3\"\n");
+    git(&repository, &["init", "--quiet"]);
+    git(&repository, &["add", "."]);
+    git(&repository, &["commit", "--quiet", "-m", "first"]);
+    let url = format!("file://{}", repository.display());
+    for (root, args) in [
+        ("from git", &["install", "--git", &url, "app", "--root", "from git", "--debug"][..]),
+        ("from a path", &["install", "--path", "repository/app", "--root", "from a path", "--debug"]),
+    ] {
+        let done = run(&mut project.belljar(args)).ok();
+        assert!(done.stderr.contains("Installed package `app v0.1.0"), "{}", done.stderr);
+        let program = project.root().join(root).join("bin/app");
+        assert_eq!(run(&mut Command::new(program)).ok().stdout, "installed\n", "{root}");
+    }
+    // What doesn't exist is said by cargo, or by belljar with its name.
+    let done = run(&mut project.belljar(&["install", "--git", &url, "nobody", "--root", "x"]));
+    assert!(done.code != Some(0) && done.stderr.contains("nobody"), "{}", done.stderr);
+}
