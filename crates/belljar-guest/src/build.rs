@@ -18,7 +18,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::Message;
 use cargo_metadata::diagnostic::DiagnosticLevel;
 
-use crate::graph::Graph;
+use crate::graph::{Graph, GraphPackage};
 use crate::inside::{self, GuestInside, HostInside};
 use crate::key::Keyed;
 use crate::lock::Lockfile;
@@ -51,6 +51,8 @@ pub struct GuestRequest {
     pub workspace_root: Utf8PathBuf,
     /// The user's directory: cargo's configuration is looked for from there.
     pub cwd: Utf8PathBuf,
+    /// Values of the user's `--config` arguments.
+    pub config: Vec<String>,
     pub offline: bool,
 }
 
@@ -65,7 +67,7 @@ impl GuestRequest {
 const DEEPEST: usize = 16;
 
 /// The profile of scratch workspaces. Its fields are all given, so that none is the user's.
-const PROFILE: &str = "guest";
+pub(crate) const PROFILE: &str = "guest";
 
 /// Returns the records of all requests, in their order, after building what the store doesn't have.
 pub fn ensure(
@@ -201,6 +203,7 @@ impl<'a> Builder<'a> {
         let scratched: Vec<_> = pairs.into_iter().map(|(_, scratched)| scratched).collect();
         let mut members = Vec::new();
         for (((keyed, request), (manifest, dir)), graph) in group.into_iter().zip(scratched).zip(graphs) {
+            check_local(request, &keyed, &graph)?;
             let unwinds = graph.linked.iter().any(|p| unwind::catches(&p.name, &p.dir))
                 || unwind::catches(&request.name, manifest.dir());
             members.push(Member { keyed, request, manifest, dir, graph, unwinds });
@@ -275,6 +278,7 @@ impl<'a> Builder<'a> {
         if request.offline {
             cargo.env("CARGO_NET_OFFLINE", "true");
         }
+        cargo.args(request.config.iter().flat_map(|config| ["--config", config]));
         // SAFETY: `prctl` may be called between fork and exec. If this process is killed, so is cargo.
         unsafe {
             cargo.pre_exec(|| {
@@ -345,6 +349,7 @@ impl<'a> Builder<'a> {
                 lockfile: workspace.root.join("Cargo.lock"),
                 workspace_root: outer.workspace_root.clone(),
                 cwd: outer.cwd.clone(),
+                config: outer.config.clone(),
                 offline: outer.offline,
             })
             .collect();
@@ -467,6 +472,7 @@ impl<'a> Builder<'a> {
             workspace_root: first.workspace_root.clone(),
             lockfile: workspace.root.join("Cargo.lock"),
             cwd: first.cwd.clone(),
+            config: first.config.clone(),
             offline: first.offline,
             depth: self.depth,
             scratch: workspace.root.clone(),
@@ -674,6 +680,7 @@ fn groups(missing: Vec<(Keyed, &GuestRequest)>) -> Vec<Vec<(Keyed, &GuestRequest
                 r.debug_assertions == request.debug_assertions
                     && r.lockfile == request.lockfile
                     && r.cwd == request.cwd
+                    && r.config == request.config
                     && r.offline == request.offline
                     && library(r) != library(request)
                     && !uses(k, request)
@@ -736,7 +743,7 @@ fn write_manifest(
     whole_syn: &WholeSyn,
 ) -> Result<(), GuestError> {
     let path = dir.join("Cargo.toml");
-    std::fs::write(&path, manifest.scratch(&keyed.lock, &keyed.reached, whole_syn))
+    std::fs::write(&path, manifest.scratch(&keyed.lock, keyed.root, &keyed.reached, whole_syn))
         .map_err(|source| GuestError::File { path, source })
 }
 
@@ -812,6 +819,21 @@ fn write_default_members(workspace: &Workspace, members: &[Member<'_>]) -> Resul
         let _ = writeln!(new, "{line}");
     }
     std::fs::write(&path, new).map_err(io)
+}
+
+/// Packages by path can be put in others' places in more ways than the key knows of. What it doesn't know of must not get
+/// into the store, where other projects would find it.
+fn check_local(request: &GuestRequest, keyed: &Keyed, graph: &Graph) -> Result<(), GuestError> {
+    let unknown = |p: &&GraphPackage| p.origin == Origin::Path && !keyed.local.contains_key(&p.name);
+    let used = graph.macros.iter().map(|used| &used.package);
+    match graph.linked.iter().chain(used).filter(|p| p.name != request.name).find(unknown) {
+        Some(package) => Err(GuestError::Replaced {
+            guest: request.title(),
+            package: package.name.clone(),
+            path: package.dir.clone(),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// Nothing may have come into the lockfile.

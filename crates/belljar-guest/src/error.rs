@@ -27,6 +27,10 @@ pub enum GuestError {
         "the macros of {guest} can't be sealed: for WebAssembly it would be built with {stranger}, which is not in {lockfile}\nnext: {advice}"
     )]
     Stranger { guest: String, stranger: String, lockfile: Utf8PathBuf, advice: String },
+    #[error(
+        "the macros of {guest} can't be sealed: its dependency {package} is replaced by {path}, in a way that belljar doesn't follow\nnext: replace it with a `[patch]` in the Cargo.toml of the workspace"
+    )]
+    Replaced { guest: String, package: String, path: Utf8PathBuf },
     #[error("the macros of {guest} can't be sealed: its dependencies for {target} can't be worked out\n{output}\nnext: {advice}", target = crate::toolchain::TARGET)]
     Graph { guest: String, output: String, advice: String },
     #[error("the macros of {guest} can't be sealed: {failed} doesn't compile for {target}\n{output}\nnext: {advice}", target = crate::toolchain::TARGET)]

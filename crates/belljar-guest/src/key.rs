@@ -69,10 +69,16 @@ impl Keyed {
                 add(text.map_or("", String::as_str));
             }
         }
-        let config = Config::of(&request.cwd);
-        let variables = config.variables();
+        let config = Config::read(&request.cwd, &request.config);
+        if let Some(name) = config.overridden().into_iter().find(|name| lock.reaches(&reached, name)) {
+            let path = config.overrides.first().cloned().unwrap_or_default();
+            return Err(GuestError::Replaced { guest: request.title(), package: name, path });
+        }
+        let variables = config.settings.join("\n");
         field(&mut hasher, &variables);
-        field(&mut hasher, &config.replaced());
+        if let Some(digest) = config.digest() {
+            field(&mut hasher, &digest.to_hex());
+        }
         let mut local = BTreeMap::new();
         let mut sources = Vec::new();
         for (name, dir) in local_packages(request, &lock, &reached, &config) {
@@ -137,12 +143,6 @@ fn local_packages(
         .map(|p| p.name.as_str())
         .collect();
     let mut found = BTreeMap::new();
-    for dir in config.overrides() {
-        let name = document(&dir).and_then(|doc| Some(doc.get("package")?.get("name")?.as_str()?.to_owned()));
-        if let Some(name) = name.filter(|name| reached.iter().any(|&i| lock.packages[i].name == *name)) {
-            found.insert(name, clean(&dir));
-        }
-    }
     let mut todo = Vec::new();
     if request.origin == Origin::Path
         && let Some(dir) = request.manifest_path.parent()
@@ -150,14 +150,18 @@ fn local_packages(
         todo.push(dir.to_owned());
     }
     if !by_path.is_empty() {
+        todo.extend(config.patches.iter().map(|dir| clean(dir)));
         let root = document(&request.workspace_root).unwrap_or_default();
         for (_, entries) in root.get("patch").and_then(Item::as_table_like).into_iter().flat_map(|t| t.iter())
         {
             todo.extend(paths(entries.as_table_like(), &request.workspace_root, None));
         }
-        for (base, entries) in config.patches() {
-            todo.extend(paths(Some(entries), base, None));
-        }
+    }
+    // Cargo checks a vendored package only when it compiles it as such, which for the macro package itself it doesn't.
+    if request.origin != Origin::Path
+        && let Some(dir) = request.manifest_path.parent().filter(|dir| !is_cargos(dir))
+    {
+        found.insert(request.name.clone(), dir.to_owned());
     }
     while let Some(dir) = todo.pop() {
         let Some(doc) = document(&dir) else { continue };
@@ -182,6 +186,12 @@ fn local_packages(
         }
     }
     found
+}
+
+/// Is this where cargo itself puts what it has fetched, under a name that stands for the content?
+fn is_cargos(dir: &Utf8Path) -> bool {
+    let Some(home) = crate::config::cargo_home() else { return false };
+    ["registry/src", "git/checkouts"].iter().any(|place| clean(dir).starts_with(clean(&home.join(place))))
 }
 
 /// The directories that these dependencies name; for inherited ones the workspace above `inherits` is asked.

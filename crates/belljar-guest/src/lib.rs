@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! GuestRequest            one macro package, with features and lockfile      (from the plan)
-//!   │ key                 in the store already? then that is all
+//!   │ key, config         in the store already? then that is all
 //!   │ manifest, scratch   its sources with the markers replaced, and a Cargo.toml that makes it a cdylib
 //!   │ lock                the user's lockfile goes in, and nothing else may come out
 //!   │ graph               what will be compiled; whether something in it calls `catch_unwind`
@@ -43,3 +43,7 @@ pub use inside::{current_exe, version_line};
 pub use key::key;
 pub use lock::origin_of;
 pub use progress::{Progress, Silent};
+
+/// Environment variable with the user's workspace root, for wrappers that nothing else tells; it stands in cargo's
+/// configuration, and is nothing that a guest may see.
+pub const WORKSPACE: &str = "BELLJAR_WORKSPACE";

@@ -136,6 +136,11 @@ impl Lockfile {
         reached
     }
 
+    /// Is a package of that name among these?
+    pub(crate) fn reaches(&self, reached: &BTreeSet<usize>, name: &str) -> bool {
+        reached.iter().any(|&i| self.packages[i].name == name)
+    }
+
     /// Does this package list a dependency of that name?
     pub(crate) fn lists(&self, package: usize, dependency: &str) -> bool {
         self.packages[package].dependencies.iter().any(|d| d.split(' ').next() == Some(dependency))

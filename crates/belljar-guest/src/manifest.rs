@@ -157,8 +157,17 @@ impl Manifest {
         target.src_path.strip_prefix(self.dir()).ok()
     }
 
-    /// The scratch package's manifest. `lock` and `reached` say what of [`SHARED`] is there to be shared.
-    pub(crate) fn scratch(&self, lock: &Lockfile, reached: &BTreeSet<usize>, whole_syn: &WholeSyn) -> String {
+    /// The scratch package's manifest. `lock` and `reached` say what of [`SHARED`] is there to be shared, `root` which of
+    /// the lockfile's packages this one is.
+    pub(crate) fn scratch(
+        &self,
+        lock: &Lockfile,
+        root: usize,
+        reached: &BTreeSet<usize>,
+        whole_syn: &WholeSyn,
+    ) -> String {
+        let source = lock.packages.get(root).and_then(|p| p.source.as_deref());
+        let repository = source.filter(|s| s.starts_with("git+"));
         let mut doc = DocumentMut::new();
         doc["package"] = Item::Table(self.package_table());
         doc["lib"] = Item::Table(self.lib_table());
@@ -196,7 +205,7 @@ impl Manifest {
                     there.insert(n);
                 }
             }
-            let entry = entry(dependency, more.into_iter(), optional);
+            let entry = entry(dependency, more.into_iter(), optional, repository);
             let mut at = doc.as_table_mut();
             if let Some(platform) = &dependency.target {
                 at = table(table(at, "target"), &platform.to_string());
@@ -365,15 +374,24 @@ fn closure(package: &Package, features: &[String]) -> Vec<String> {
     closed.into_iter().collect()
 }
 
-fn entry<'a>(dependency: &'a Dependency, more: impl Iterator<Item = &'a str>, optional: bool) -> InlineTable {
+/// `repository` is the source of the package that has this dependency, when that is a git repository.
+fn entry<'a>(
+    dependency: &'a Dependency,
+    more: impl Iterator<Item = &'a str>,
+    optional: bool,
+    repository: Option<&str>,
+) -> InlineTable {
     let mut entry = InlineTable::new();
     if dependency.rename.is_some() {
         entry.insert("package", dependency.name.as_str().into());
     }
-    if let Some(path) = &dependency.path {
+    let source = dependency.source.as_ref().map(|s| s.repr.as_str());
+    // By path, a package of a repository means another one of that repository.
+    let source = if dependency.path.is_some() { repository } else { source };
+    if let Some(path) = dependency.path.as_ref().filter(|_| repository.is_none()) {
         entry.insert("path", path.as_str().into());
     } else {
-        let source = dependency.source.as_ref().map_or("", |s| s.repr.as_str());
+        let source = source.and_then(|s| s.split('#').next()).unwrap_or_default();
         if let Some(git) = source.strip_prefix("git+") {
             let (url, query) = git.split_once('?').unwrap_or((git, ""));
             entry.insert("git", url.into());
@@ -516,7 +534,7 @@ mod tests {
     }
 
     fn scratch(manifest: &Manifest) -> DocumentMut {
-        manifest.scratch(&Lockfile::default(), &BTreeSet::new(), &WholeSyn::No).parse().unwrap()
+        manifest.scratch(&Lockfile::default(), 0, &BTreeSet::new(), &WholeSyn::No).parse().unwrap()
     }
 
     #[test]
@@ -622,7 +640,7 @@ mod tests {
         let dependencies = serde_json::json!([dependency("syn", serde_json::json!({"req": "^2"}))]);
         let manifest = manifest(package(serde_json::json!({}), dependencies), &[]);
         let features = |whole: &WholeSyn| -> Vec<String> {
-            let doc: DocumentMut = manifest.scratch(&lock, &reached, whole).parse().unwrap();
+            let doc: DocumentMut = manifest.scratch(&lock, 0, &reached, whole).parse().unwrap();
             let list = doc["dependencies"]["syn"]["features"].as_array().unwrap();
             list.iter().filter_map(|f| f.as_str().map(str::to_owned)).collect()
         };

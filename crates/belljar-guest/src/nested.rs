@@ -39,6 +39,8 @@ pub struct Nested {
     pub lockfile: Utf8PathBuf,
     /// The user's directory, for cargo's configuration.
     pub cwd: Utf8PathBuf,
+    /// Values of the user's `--config` arguments.
+    pub config: Vec<String>,
     pub offline: bool,
     /// How many guest builds there are around this one's units: 1 for a guest of the project itself.
     pub depth: usize,
@@ -167,8 +169,8 @@ struct Unit {
 }
 
 /// Set by cargo or belljar for rustc's sake, but different on every machine.
-const HIDDEN: [&str; 6] =
-    ["CARGO", "CARGO_HOME", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", VARIABLE];
+const HIDDEN: [&str; 7] =
+    ["CARGO", "CARGO_HOME", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", VARIABLE, crate::WORKSPACE];
 
 impl Nested {
     /// A variable that a crate can read with `env!`: cargo's description of the package, or a build script's word.
@@ -411,6 +413,7 @@ mod tests {
             workspace_root: "/user".into(),
             lockfile: "/scratch/Cargo.lock".into(),
             cwd: "/user".into(),
+            config: Vec::new(),
             offline: true,
             depth: 1,
             scratch: "/scratch".into(),
@@ -516,16 +519,8 @@ mod tests {
     #[test]
     fn the_users_environment_does_not_reach_a_crate() {
         let nested = nested(Utf8Path::new("/none"));
-        for hidden in [
-            "PATH",
-            "HOME",
-            "SECRET",
-            "CARGO",
-            "CARGO_HOME",
-            "LD_LIBRARY_PATH",
-            "BELLJAR_WORKSPACE",
-            VARIABLE,
-        ] {
+        let ambient = ["PATH", "HOME", "SECRET"];
+        for hidden in ambient.iter().chain(&HIDDEN) {
             assert!(!nested.reaches_rustc(hidden), "{hidden}");
         }
         for seen in

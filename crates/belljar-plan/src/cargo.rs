@@ -112,6 +112,21 @@ impl CargoCall {
         found
     }
 
+    /// The values of its `--config` arguments.
+    #[must_use]
+    pub fn config(&self) -> Vec<String> {
+        let mut args = self.global.iter().chain(&self.args).map(|a| a.to_string_lossy());
+        let mut values = Vec::new();
+        while let Some(arg) = args.next() {
+            match arg.strip_prefix("--config") {
+                Some("") => values.extend(args.next().map(|value| value.into_owned())),
+                Some(value) => values.extend(value.strip_prefix('=').map(str::to_owned)),
+                None => {}
+            }
+        }
+        values
+    }
+
     /// The manifest the call names, if any.
     #[must_use]
     pub fn manifest_path(&self) -> Option<Utf8PathBuf> {

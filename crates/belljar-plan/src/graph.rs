@@ -83,6 +83,8 @@ pub struct Plan {
     pub skipped: Vec<Unit>,
     /// Build scripts that only macros need, sorted.
     pub skipped_build_scripts: Vec<Unit>,
+    /// Names of the macro packages that are to be built for their own sake.
+    pub root_macros: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -225,7 +227,14 @@ impl Graph {
         }
         let mut seen = HashSet::new();
         macros.retain(|m: &MacroUnit| seen.insert(m.clone()));
+        let roots = self.roots.iter().map(|&i| &self.units[i]);
+        let mut root_macros: Vec<String> = roots
+            .filter(|u| u.target.kind.iter().any(|k| k == "proc-macro"))
+            .filter_map(|u| Some(name_and_version(&u.pkg_id)?.0))
+            .collect();
+        root_macros.dedup();
         Plan {
+            root_macros,
             macros,
             skipped: only_macros(&["lib", "rlib"]),
             skipped_build_scripts: only_macros(&["custom-build"]),

@@ -40,6 +40,10 @@ pub(crate) enum CommandError {
         "an empty artifact of an earlier build can't be removed ({path}): {source}\nnext: check the rights of the target directory, or `cargo clean`"
     )]
     Forget { path: Utf8PathBuf, source: std::io::Error },
+    #[error(
+        "{macro_package}: `cargo clippy --fix` would compile and load this macro crate without belljar\nnext: mend the other packages with `-p`, or use `cargo belljar clippy` and mend {macro_package} by hand"
+    )]
+    ClippyFix { macro_package: String },
     #[error("{macro_package}: no Cargo.toml stands above its crate root {source_path}")]
     NoManifest { macro_package: String, source_path: Utf8PathBuf },
     #[error(
@@ -52,24 +56,44 @@ pub(crate) enum CommandError {
 /// process's place, so that its output, signals and exit code are its own.
 pub(crate) fn run(subcommand: &str, args: Vec<OsString>) -> Result<ExitCode, CommandError> {
     let call = call(subcommand, args.clone())?;
+    report::choose_colours(value(&args, "--color").as_deref());
     if !quiet(&args) {
         other_wrapper::warn(&call.cwd);
     }
     interrupt::guard();
+    let mut env = wrapper_env(None)?;
+    if subcommand == "fix" {
+        // The packages to be mended are compiled by cargo itself in rustc's place. It calls no wrapper but this one, and
+        // would compile and load a macro among them.
+        env.push(("RUSTC_WORKSPACE_WRAPPER".into(), belljar_guest::current_exe()?.into()));
+    }
     if !asks_for_help(&args)
         && let Some(planned) = planned(&call)
     {
         let prepared = planned
             .workspace()
             .map_err(CommandError::from)
-            .and_then(|workspace| prepare(&planned, &workspace, &workspace.root.join("Cargo.lock"), None));
+            .and_then(|workspace| prepare(&planned, &workspace, &workspace.root.join("Cargo.lock"), None))
+            .and_then(|(plan, env)| mends_no_macro(&call, &plan).map(|()| env));
         match prepared {
             // What cargo refuses to plan it refuses to build, and says why in its own words.
             Err(CommandError::Plan(PlanError::Cargo { .. })) => {}
-            prepared => return Err(hand_over(&call, prepared?).into()),
+            prepared => {
+                env.extend(prepared?);
+                return Err(hand_over(&call, env).into());
+            }
         }
     }
-    Err(hand_over(&call, wrapper_env(None)?).into())
+    Err(hand_over(&call, env).into())
+}
+
+/// `cargo clippy --fix` has cargo call clippy in rustc's place, with no wrapper around it.
+fn mends_no_macro(call: &CargoCall, plan: &Plan) -> Result<(), CommandError> {
+    let mends = call.subcommand == "clippy" && has_flag(&call.args, "--fix");
+    match plan.root_macros.first().filter(|_| mends) {
+        Some(name) => Err(CommandError::ClippyFix { macro_package: name.clone() }),
+        None => Ok(()),
+    }
 }
 
 /// The call as the user typed it.
@@ -93,14 +117,15 @@ pub(crate) fn cwd() -> Result<Utf8PathBuf, CommandError> {
     })
 }
 
-/// Everything that happens before cargo: the plan, the guests and the session. Returns the environment of the build.
+/// Everything that happens before cargo: the plan, the guests and the session. Returns the plan and the environment of the
+/// build.
 /// Where the build was planned on a copy, `moved` is the copy and the original.
 pub(crate) fn prepare(
     planned: &CargoCall,
     workspace: &Workspace,
     lockfile: &Utf8Path,
     moved: Option<(&Utf8Path, &Utf8Path)>,
-) -> Result<Vec<(OsString, OsString)>, CommandError> {
+) -> Result<(Plan, Vec<(OsString, OsString)>), CommandError> {
     let mut planned = planned.clone();
     let target_dir = workspace.target_dir.join("belljar");
     let own_target_dir = !has_flag(&planned.args, "--target-dir");
@@ -116,10 +141,10 @@ pub(crate) fn prepare(
     let records = guests(&planned, &plan, lockfile, workspace)?;
     let notes = target_dir.join("empty");
     empty::forget(&notes, &plan).map_err(|(path, source)| CommandError::Forget { path, source })?;
-    let session = Session::new(plan, records, workspace.root.clone(), notes);
+    let session = Session::new(plan.clone(), records, workspace.root.clone(), notes);
     let mut env = wrapper_env(Some(&session.write(&target_dir.join("sessions"))?))?;
     env.extend(planned.env);
-    Ok(env)
+    Ok((plan, env))
 }
 
 /// Makes sure of a module for every macro of the plan.
@@ -134,11 +159,10 @@ fn guests(
     }
     let store = Store::open_default()?;
     let toolchain = toolchain::find(&store, &rustc())?;
-    let offline = offline(&call.args);
     let requests = plan
         .macros
         .iter()
-        .map(|m| request(m, lockfile, &workspace.root, &call.cwd, offline))
+        .map(|m| request(m, lockfile, &workspace.root, call))
         .collect::<Result<Vec<_>, _>>()?;
     let progress = StatusLines::precompiling(quiet(&call.args));
     Ok(belljar_guest::ensure(&store, &toolchain, &requests, &progress)?)
@@ -148,8 +172,7 @@ fn request(
     unit: &MacroUnit,
     lockfile: &Utf8Path,
     workspace_root: &Utf8Path,
-    cwd: &Utf8Path,
-    offline: bool,
+    call: &CargoCall,
 ) -> Result<GuestRequest, CommandError> {
     let manifest_path = unit.manifest_path().ok_or_else(|| CommandError::NoManifest {
         macro_package: unit.name.clone(),
@@ -168,8 +191,9 @@ fn request(
         debug_assertions: unit.debug_assertions,
         lockfile: lockfile.to_owned(),
         workspace_root: workspace_root.to_owned(),
-        cwd: cwd.to_owned(),
-        offline,
+        cwd: call.cwd.clone(),
+        config: call.config(),
+        offline: offline(&call.args),
     })
 }
 
@@ -208,7 +232,8 @@ pub(crate) fn guest_on_demand(
         features: unit.features.clone(),
         debug_assertions: unit.debug_assertions,
         lockfile,
-        cwd: root.clone(),
+        cwd: nested.as_ref().map_or_else(|| root.clone(), |n| n.cwd.clone()),
+        config: nested.map(|n| n.config).unwrap_or_default(),
         workspace_root: root,
         // Whatever is needed, cargo has fetched for the build that is going on.
         offline: true,
@@ -393,6 +418,19 @@ fn has_flag(args: &[OsString], flag: &str) -> bool {
     args.iter().any(|a| {
         a.to_string_lossy().strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
     })
+}
+
+/// The value of an argument of cargo's own that is given once, as `flag value` or `flag=value`.
+pub(crate) fn value(args: &[OsString], flag: &str) -> Option<String> {
+    let mut args = args.iter().take_while(|a| *a != "--");
+    while let Some(arg) = args.next() {
+        match arg.to_string_lossy().strip_prefix(flag) {
+            Some("") => return args.next().map(|value| value.to_string_lossy().into_owned()),
+            Some(rest) if rest.starts_with('=') => return Some(rest[1..].to_owned()),
+            _ => {}
+        }
+    }
+    None
 }
 
 pub(crate) fn offline(args: &[OsString]) -> bool {

@@ -1,6 +1,6 @@
 //! `cargo belljar init`: belljar as the wrapper of plain cargo and of the editor.
 //!
-//! It writes two entries into the workspace's `.cargo/config.toml` and leaves everything else there as it is:
+//! It writes three entries into the workspace's `.cargo/config.toml` and leaves everything else there as it is:
 //!
 //! ```toml
 //! [build]
@@ -8,6 +8,7 @@
 //!
 //! [env]
 //! BELLJAR_WORKSPACE = { value = "", relative = true }   # this workspace's root, for the wrapper
+//! RUSTC_WORKSPACE_WRAPPER = "cargo-belljar"             # for `cargo fix`, which calls no other wrapper
 //! ```
 
 use std::io::Write;
@@ -19,6 +20,9 @@ use toml_edit::{DocumentMut, InlineTable, Item, Table, value};
 use crate::build::{self, CommandError};
 use crate::report;
 use crate::session::WORKSPACE;
+
+/// What `cargo fix` calls when it compiles the packages that it mends. Cargo itself does not look at it here.
+const MENDING: &str = "RUSTC_WORKSPACE_WRAPPER";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Init {
@@ -94,6 +98,10 @@ fn read(path: &Utf8Path) -> Result<Option<DocumentMut>, InitError> {
     }
 }
 
+fn is_ours(entry: &Item) -> bool {
+    entry.as_str().is_some_and(is_belljar)
+}
+
 /// Is this wrapper belljar, under whatever path?
 pub(crate) fn is_belljar(wrapper: &str) -> bool {
     Utf8Path::new(wrapper).file_name() == Some("cargo-belljar")
@@ -120,6 +128,9 @@ fn write(path: &Utf8Path, wrapper: &str) -> Result<bool, InitError> {
         entry.insert("relative", true.into());
         env.insert(WORKSPACE, value(entry));
     }
+    if env.get(MENDING).is_none_or(is_ours) {
+        env.insert(MENDING, value(wrapper));
+    }
     save(path, &before, &document)
 }
 
@@ -127,7 +138,7 @@ fn write(path: &Utf8Path, wrapper: &str) -> Result<bool, InitError> {
 fn undo(path: &Utf8Path) -> Result<bool, InitError> {
     let Some(mut document) = read(path)? else { return Ok(false) };
     let before = document.to_string();
-    for (name, key) in [("build", "rustc-wrapper"), ("env", WORKSPACE)] {
+    for (name, key) in [("build", "rustc-wrapper"), ("env", WORKSPACE), ("env", MENDING)] {
         let Some(table) = document.get_mut(name).and_then(Item::as_table_like_mut) else { continue };
         let ours = match table.get(key).and_then(Item::as_str) {
             Some(wrapper) => is_belljar(wrapper),
@@ -209,6 +220,7 @@ mod tests {
 
         [env]
         BELLJAR_WORKSPACE = { value = "", relative = true }
+        RUSTC_WORKSPACE_WRAPPER = "cargo-belljar"
         "#);
         assert!(!write(&path, "cargo-belljar").unwrap(), "the second time changes nothing");
         assert!(undo(&path).unwrap());

@@ -86,6 +86,7 @@ struct Args {
 /// Installs with the arguments that stood behind `install`.
 pub(crate) fn run(args: Vec<OsString>) -> Result<ExitCode, CommandError> {
     let call = build::call("install", args.clone())?;
+    report::choose_colours(build::value(&args, "--color").as_deref());
     if !build::quiet(&args) {
         other_wrapper::warn(&call.cwd);
     }
@@ -99,7 +100,7 @@ pub(crate) fn run(args: Vec<OsString>) -> Result<ExitCode, CommandError> {
         let manifest = call.cwd.join(path).join("Cargo.toml");
         let planned = known.planned(&call, &manifest);
         let workspace = planned.workspace()?;
-        let env = build::prepare(&planned, &workspace, &workspace.root.join("Cargo.lock"), None)?;
+        let (_, env) = build::prepare(&planned, &workspace, &workspace.root.join("Cargo.lock"), None)?;
         return Err(build::hand_over(&call, env).into());
     }
     if known.crates.is_empty() {
@@ -116,6 +117,8 @@ pub(crate) fn run(args: Vec<OsString>) -> Result<ExitCode, CommandError> {
             return Ok(code);
         }
     }
+    // As cargo does: what was built stays only where it can help to mend. What can't be removed goes with the next one.
+    let _ = std::fs::remove_dir_all(&scratch);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -134,7 +137,7 @@ fn install_one(
     let manifest = copy.join(manifest.strip_prefix(&original).unwrap_or(Utf8Path::new("Cargo.toml")));
     let planned = args.planned(call, &manifest);
     let workspace = Workspace { root: copy.clone(), target_dir: dir.join("target") };
-    let env = build::prepare(&planned, &workspace, &copy.join("Cargo.lock"), Some((&copy, &original)))?;
+    let (_, env) = build::prepare(&planned, &workspace, &copy.join("Cargo.lock"), Some((&copy, &original)))?;
     interrupt::end_if_interrupted();
     let status = build::sealed(call, env)
         .status()
@@ -179,20 +182,37 @@ impl Args {
                 dependency.insert("registry-index", index.as_str().into());
             }
         }
-        let mut dependencies = toml_edit::Table::new();
-        dependencies.insert(name, toml_edit::value(dependency));
-        manifest["dependencies"] = toml_edit::Item::Table(dependencies);
         write(&dir.join("src/lib.rs"), "")?;
-        write(&dir.join("Cargo.toml"), &manifest.to_string())?;
+        let mut found = None;
+        // A package that is no library is only listed as a dependency on its programs, which cargo doesn't know on stable.
+        // Nothing is compiled by this.
+        for programs in [false, true] {
+            let mut dependency = dependency.clone();
+            if programs {
+                dependency.insert("artifact", "bin".into());
+            }
+            let mut dependencies = toml_edit::Table::new();
+            dependencies.insert(name, toml_edit::value(dependency));
+            manifest["dependencies"] = toml_edit::Item::Table(dependencies);
+            write(&dir.join("Cargo.toml"), &manifest.to_string())?;
 
-        let mut command = cargo_metadata::MetadataCommand::new();
-        command.cargo_path(&call.cargo).current_dir(&call.cwd).manifest_path(dir.join("Cargo.toml"));
-        command.other_options(self.network_args());
-        let failed = |source| InstallError::Metadata { package: spec.to_owned(), source };
-        let metadata = command.exec().map_err(failed)?;
-        let package = metadata.packages.iter().find(|p| p.name.as_str() == name);
-        let package = package.ok_or_else(|| InstallError::NotFound { package: spec.to_owned() })?;
-        let manifest = package.manifest_path.clone();
+            let mut command = cargo_metadata::MetadataCommand::new();
+            command.cargo_path(&call.cargo).current_dir(&call.cwd).manifest_path(dir.join("Cargo.toml"));
+            let mut options = self.network_args();
+            if programs {
+                options.push("-Zbindeps".to_owned());
+                command.env("RUSTC_BOOTSTRAP", "1");
+            }
+            command.other_options(options);
+            let failed = |source| InstallError::Metadata { package: spec.to_owned(), source };
+            let metadata = command.exec().map_err(failed)?;
+            found = metadata.packages.into_iter().find(|p| p.name.as_str() == name);
+            if found.is_some() {
+                break;
+            }
+        }
+        let package = found.ok_or_else(|| InstallError::NotFound { package: spec.to_owned() })?;
+        let manifest = package.manifest_path;
         let mut own = call.clone();
         own.args = vec!["--manifest-path".into(), manifest.clone().into()];
         Ok((manifest, own.workspace()?.root))

@@ -27,6 +27,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    report::choose_colours(None);
     match args.first() {
         Some(first) if first == wrapper::EXPANDER => {
             wrapper::expander(args.get(1).and_then(|home| home.to_str()).map(Into::into))
@@ -47,5 +48,5 @@ fn main() -> ExitCode {
 fn is_compiler(first: &OsString) -> bool {
     let path = Path::new(first);
     let named = |name: &str| path.file_stem().is_some_and(|stem| stem == name);
-    path.components().count() > 1 || named("rustc") || named("clippy-driver")
+    path.components().count() > 1 || named("rustc") || named("clippy-driver") || wrapper::is_belljar(first)
 }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anstream::ColorChoice;
 use anstyle::{AnsiColor, Style};
 
 use crate::precompile::Precompiler;
@@ -12,6 +13,17 @@ pub(crate) const FAILED: u8 = 101;
 const STATUS: Style = AnsiColor::Green.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const ERROR: Style = AnsiColor::Red.on_default().bold();
+
+/// Colours as cargo's own lines have them: by this value of `--color`, else by `CARGO_TERM_COLOR`, else where they are seen.
+pub(crate) fn choose_colours(argument: Option<&str>) {
+    let variable = std::env::var("CARGO_TERM_COLOR").ok();
+    match argument.or(variable.as_deref()) {
+        Some("always") => ColorChoice::Always,
+        Some("never") => ColorChoice::Never,
+        _ => ColorChoice::Auto,
+    }
+    .write_global();
+}
 
 /// A status line as cargo writes them: a right-aligned verb, then what it is about.
 pub(crate) fn status(verb: &str, what: impl std::fmt::Display) {

@@ -15,7 +15,7 @@ pub(crate) const VARIABLE: &str = "BELLJAR_SESSION";
 
 /// Environment variable with the user's workspace root, for wrappers without a session; `cargo belljar init` writes it
 /// into cargo's config.
-pub(crate) const WORKSPACE: &str = "BELLJAR_WORKSPACE";
+pub(crate) use belljar_guest::WORKSPACE;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Session {

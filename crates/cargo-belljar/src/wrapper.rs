@@ -9,7 +9,7 @@
 
 pub(crate) mod empty;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -69,14 +69,18 @@ pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
 }
 
 fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
-    // `clippy-driver /path/rustc --crate-name …`: the compiler's own arguments begin behind everything that is no flag.
-    let compilers = args
-        .iter()
-        .take_while(|a| !a.as_encoded_bytes().starts_with(b"-") && !a.as_encoded_bytes().starts_with(b"@"))
-        .count()
-        .max(1);
+    // `clippy-driver /path/rustc --crate-name …`: the compiler's own arguments begin behind everything that is no flag. Only
+    // `cargo fix` puts the crate root before the flags.
+    let own = |arg: &OsString| {
+        let arg = arg.as_encoded_bytes();
+        arg.starts_with(b"-") || arg.starts_with(b"@") || arg.ends_with(b".rs")
+    };
+    let compilers = args.iter().take_while(|arg| !own(arg)).count().max(1);
     let (compilers, given_args) = args.split_at(compilers.min(args.len()));
     let rustc_args = &*belljar_plan::expanded(given_args);
+    // Under `cargo fix` belljar is the workspace's wrapper too.
+    let inner = compilers.split_first().filter(|(first, rest)| !rest.is_empty() && is_belljar(first));
+    let compilers = inner.map_or(compilers, |(_, rest)| rest);
     if std::env::var_os(belljar_guest::nested::VARIABLE).is_some()
         && belljar_guest::nested::is_guest_unit(rustc_args)
     {
@@ -118,6 +122,11 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
     let crate_name = unit.crate_name.unwrap_or_default();
     // As it came: where it was too long for a command line, it still is.
     with_expander(command(compilers, given_args), &name(compilers), crate_name)
+}
+
+/// Is this program belljar, under whatever path?
+pub(crate) fn is_belljar(program: &OsStr) -> bool {
+    Path::new(program).file_name().is_some_and(|name| name == "cargo-belljar")
 }
 
 /// A call that compiles nothing. The answer to `-vV` gets a line of ours, so that cargo rebuilds when belljar changes.

@@ -134,6 +134,7 @@ fn request(unit: &serde_json::Value, project: &Utf8Path) -> Option<GuestRequest>
         workspace_root: root,
         lockfile: std::env::var("SEAL_LOCKFILE").map_or(lockfile, Utf8PathBuf::from),
         cwd: project.to_owned(),
+        config: Vec::new(),
         offline: false,
     })
 }

@@ -39,6 +39,12 @@ impl Project {
         this
     }
 
+    /// A fixture where it stands. Nothing may be written there: it is for `--locked` and another target directory.
+    pub fn in_place(fixture: &str) -> Self {
+        let root = repository().join("fixtures").join(fixture);
+        Self { dir: tempfile::tempdir().unwrap(), root }
+    }
+
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -58,6 +64,13 @@ impl Project {
     pub fn belljar(&self, args: &[&str]) -> Command {
         let mut command = clean(Command::new(env!("CARGO_BIN_EXE_cargo-belljar")));
         command.arg("belljar").args(args).current_dir(&self.root);
+        command
+    }
+
+    /// Any program in the project, in the same environment.
+    pub fn program(&self, path: &Path) -> Command {
+        let mut command = clean(Command::new(path));
+        command.current_dir(&self.root);
         command
     }
 
@@ -146,4 +159,11 @@ pub fn files(dir: &Path, wanted: impl Fn(&str) -> bool + Copy) -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+/// Is this library what rustc loads in place of a macro?
+pub fn is_shim(path: &Path) -> bool {
+    let bytes = std::fs::read(path).unwrap();
+    let mark = b"BELLJAR_SOCKET";
+    bytes.windows(mark.len()).any(|window| window == mark)
 }
