@@ -476,6 +476,7 @@ impl<'a> Builder<'a> {
             offline: first.offline,
             depth: self.depth,
             scratch: workspace.root.clone(),
+            members: members.iter().map(|m| (m.dir.clone(), m.manifest.dir().to_owned())).collect(),
             sysroot_args: sysroot.rustc_args(),
             libraries: libraries.lib_dir.clone(),
             entry: host.entry(),

@@ -139,6 +139,13 @@ pub(crate) fn cargo_home() -> Option<Utf8PathBuf> {
     home.or_else(|| Some(Utf8PathBuf::from_path_buf(std::env::home_dir()?).ok()?.join(".cargo")))
 }
 
+/// Is this where cargo itself puts what it has fetched, under a name that stands for the content?
+pub(crate) fn is_fetched(dir: &Utf8Path) -> bool {
+    let real = |path: &Utf8Path| path.canonicalize_utf8().unwrap_or_else(|_| path.to_owned());
+    let Some(home) = cargo_home() else { return false };
+    ["registry/src", "git/checkouts"].iter().any(|area| real(dir).starts_with(real(&home.join(area))))
+}
+
 /// The whole of an item. (What a table writes by itself lacks the tables in it.)
 pub(crate) fn text_of(item: &Item) -> String {
     let mut doc = DocumentMut::new();

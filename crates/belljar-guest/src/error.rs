@@ -42,6 +42,10 @@ pub enum GuestError {
     #[error("the macros of {guest} can't be sealed: cargo was stopped ({status})")]
     Stopped { guest: String, status: std::process::ExitStatus },
     #[error(
+        "{package} includes {file} in what is compiled, which is not a file of its own\nnext: a macro is only built from its own package; if the file belongs to it, put it there, otherwise do without {package}"
+    )]
+    Reads { package: String, file: Utf8PathBuf },
+    #[error(
         "the macros of {guest} can't be sealed: its files have changed meanwhile\nnext: run the build again"
     )]
     Changed { guest: String },

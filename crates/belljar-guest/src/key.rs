@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use toml_edit::{DocumentMut, Item, TableLike};
 
 use crate::build::{GuestRequest, Origin};
-use crate::config::{Config, text_of};
+use crate::config::{self, Config, text_of};
 use crate::inside::{field, version_line};
 use crate::lock::Lockfile;
 use crate::toolchain::Toolchain;
@@ -159,7 +159,7 @@ fn local_packages(
     }
     // Cargo checks a vendored package only when it compiles it as such, which for the macro package itself it doesn't.
     if request.origin != Origin::Path
-        && let Some(dir) = request.manifest_path.parent().filter(|dir| !is_cargos(dir))
+        && let Some(dir) = request.manifest_path.parent().filter(|dir| !config::is_fetched(dir))
     {
         found.insert(request.name.clone(), dir.to_owned());
     }
@@ -186,12 +186,6 @@ fn local_packages(
         }
     }
     found
-}
-
-/// Is this where cargo itself puts what it has fetched, under a name that stands for the content?
-fn is_cargos(dir: &Utf8Path) -> bool {
-    let Some(home) = crate::config::cargo_home() else { return false };
-    ["registry/src", "git/checkouts"].iter().any(|place| clean(dir).starts_with(clean(&home.join(place))))
 }
 
 /// The directories that these dependencies name; for inherited ones the workspace above `inherits` is asked.

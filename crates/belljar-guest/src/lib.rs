@@ -32,6 +32,7 @@ mod prune;
 mod rewrite;
 mod scratch;
 pub mod shim;
+mod sources;
 pub mod toolchain;
 mod trouble;
 mod unwind;

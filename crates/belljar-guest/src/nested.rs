@@ -13,10 +13,10 @@
 //! name the real directories, or `include!` could not read there. A crate that keeps such a path as data has another
 //! module on another machine; whoever builds it is told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitStatus};
 
 use belljar_store::{Store, tree};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -24,8 +24,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::inside::{STD_DIR, field};
 use crate::manifest::SHARED_PREFIX;
+use crate::sources::{self, Sources};
 use crate::toolchain::TARGET;
-use crate::{GuestError, hashers, overlay};
+use crate::{GuestError, config, hashers, overlay, scratch};
 
 /// Names the file with what the wrapper must know, a [`Nested`].
 pub const VARIABLE: &str = "BELLJAR_NESTED";
@@ -46,6 +47,8 @@ pub struct Nested {
     pub depth: usize,
     /// The scratch workspace: packages in it are guests.
     pub(crate) scratch: Utf8PathBuf,
+    /// The real directories of its packages, by those in it.
+    pub(crate) members: BTreeMap<Utf8PathBuf, Utf8PathBuf>,
     /// For `--sysroot` and the like.
     pub(crate) sysroot_args: Vec<String>,
     /// Directory with `libproc_macro.rlib`.
@@ -91,22 +94,23 @@ pub fn may_use_macros(rustc_args: &[OsString]) -> bool {
 }
 
 /// Compiles a unit of a guest's build: `compilers` is the compiler, with an inner wrapper before it where there is one.
-/// On success this process becomes the compiler.
-pub fn rustc(compilers: &[OsString], rustc_args: &[OsString]) -> Result<ExitCode, GuestError> {
-    let mut command = command(compilers, rustc_args)?;
-    let mut source = command.exec();
-    if source.kind() == std::io::ErrorKind::ArgumentListTooLong {
-        source = match in_a_file(&command) {
-            Ok(mut command) => command.exec(),
-            Err(error) => error,
-        };
+pub fn rustc(compilers: &[OsString], rustc_args: &[OsString]) -> Result<ExitStatus, GuestError> {
+    let (mut command, sources) = command(compilers, rustc_args)?;
+    let status = match command.status() {
+        Err(error) if error.kind() == std::io::ErrorKind::ArgumentListTooLong => {
+            in_a_file(&command).and_then(|mut command| command.status())
+        }
+        done => done,
+    };
+    let program = || compilers.last().map(|c| c.to_string_lossy().into_owned()).unwrap_or_default();
+    let status = status.map_err(|source| GuestError::Start { program: program().into(), source })?;
+    if status.success() {
+        sources.check()?;
     }
-    let program = compilers.last().map(|c| c.to_string_lossy().into_owned()).unwrap_or_default();
-    Err(GuestError::Start { program: program.into(), source })
+    Ok(status)
 }
 
-/// The same command with its arguments in a file. It can't be removed by the process that becomes rustc: it stands in the
-/// scratch workspace, and goes with that.
+/// The same command with its arguments in a file, which stands in the scratch workspace and goes with that.
 fn in_a_file(command: &Command) -> std::io::Result<Command> {
     let scratch = Nested::of_environment().map(|nested| nested.scratch).unwrap_or_default();
     let mut text = Vec::new();
@@ -122,8 +126,8 @@ fn in_a_file(command: &Command) -> std::io::Result<Command> {
     Ok(short)
 }
 
-/// The command that [`rustc`] becomes.
-pub fn command(compilers: &[OsString], rustc_args: &[OsString]) -> Result<Command, GuestError> {
+/// The command that [`rustc`] runs, and what is to be looked at when it has ended well.
+pub fn command(compilers: &[OsString], rustc_args: &[OsString]) -> Result<(Command, Sources), GuestError> {
     // Cargo may be stopped without a word to its children.
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
     let path = std::env::var(VARIABLE).unwrap_or_default();
@@ -141,6 +145,7 @@ pub fn command(compilers: &[OsString], rustc_args: &[OsString]) -> Result<Comman
         out_dir: Some(text("OUT_DIR")).filter(|d| !d.is_empty()).map(Utf8PathBuf::from),
     };
     let args = nested.args(&unit, rustc_args)?;
+    let sources = nested.sources(&unit, &args);
     let (program, before) =
         compilers.split_last().map_or((OsStr::new("rustc"), &[][..]), |(last, before)| {
             before
@@ -157,7 +162,7 @@ pub fn command(compilers: &[OsString], rustc_args: &[OsString]) -> Result<Comman
             rustix::process::set_parent_process_death_signal(signal).map_err(std::io::Error::from)
         });
     }
-    Ok(command)
+    Ok((command, sources))
 }
 
 /// The unit as cargo's variables describe it.
@@ -181,6 +186,15 @@ impl Nested {
         }
         let ours = name.starts_with("RUSTUP_") || name.starts_with("BELLJAR_");
         !self.ambient.contains(name) && !HIDDEN.contains(&name) && !ours
+    }
+
+    /// What this unit may be made of. `args` are rustc's.
+    fn sources(&self, unit: &Unit, args: &[OsString]) -> Sources {
+        let real = self.members.get(&unit.dir).unwrap_or(&unit.dir);
+        let mut allowed = sources::places(real, &self.workspace_root);
+        let own = [Some(&unit.dir), unit.out_dir.as_ref(), Some(&self.overlays)];
+        allowed.extend(own.into_iter().flatten().filter_map(|dir| dir.canonicalize_utf8().ok()));
+        Sources { package: format!("{} {}", unit.name, unit.version), dep_info: dep_info(args), allowed }
     }
 
     /// rustc's arguments for this unit.
@@ -270,9 +284,18 @@ impl Nested {
 
     /// The changed copy of a dependency's sources, made once for all units.
     fn copied(&self, unit: &Unit, overlay: &overlay::Overlay) -> Result<Option<Utf8PathBuf>, GuestError> {
+        let io = |source| GuestError::File { path: unit.dir.clone(), source };
         let mut hasher = blake3::Hasher::new();
-        field(&mut hasher, unit.dir.as_str());
-        field(&mut hasher, &overlay::id());
+        for text in [unit.dir.as_str(), &unit.name, &unit.version, &overlay::id()] {
+            field(&mut hasher, text);
+        }
+        // Elsewhere the same directory can hold another version tomorrow, or another project's package.
+        if !config::is_fetched(&unit.dir) {
+            for file in scratch::files(&unit.dir).map_err(io)? {
+                field(&mut hasher, file.as_str());
+                field(&mut hasher, &blake3::hash(&std::fs::read(unit.dir.join(&file)).map_err(io)?).to_hex());
+            }
+        }
         let copy = self.overlays.join(format!("{}-{}", &hasher.finalize().to_hex()[..16], unit.name));
         let unchanged = self.overlays.join(format!("{}.same", copy.file_name().unwrap_or_default()));
         let io = |source| GuestError::File { path: copy.clone(), source };
@@ -301,6 +324,22 @@ impl Nested {
         }
         Ok(Some(copy))
     }
+}
+
+/// Where rustc, called with these, writes what it has read.
+fn dep_info(args: &[OsString]) -> Option<Utf8PathBuf> {
+    let texts = || args.iter().filter_map(|a| a.to_str());
+    let emits = texts().filter_map(|a| a.strip_prefix("--emit=")).flat_map(|list| list.split(','));
+    let kind = emits.filter(|kind| kind.starts_with("dep-info")).last()?;
+    if let Some(path) = kind.strip_prefix("dep-info=") {
+        return Some(path.into());
+    }
+    let value = |flag: &str| texts().zip(texts().skip(1)).find(|(f, _)| *f == flag).map(|(_, value)| value);
+    let extra = texts()
+        .filter_map(|a| a.strip_prefix("-Cextra-filename=").or_else(|| a.strip_prefix("extra-filename=")))
+        .last();
+    let name = format!("{}{}.d", value("--crate-name")?, extra.unwrap_or_default());
+    Some(Utf8Path::new(value("--out-dir")?).join(name))
 }
 
 /// A path that can stand in `--emit`, which is a list with commas and knows no way to quote one: seen from the directory in
@@ -417,6 +456,7 @@ mod tests {
             offline: true,
             depth: 1,
             scratch: "/scratch".into(),
+            members: BTreeMap::new(),
             sysroot_args: vec!["--sysroot=/std".to_owned()],
             libraries: "/inside".into(),
             entry: "/inside/libbelljar.so".into(),

@@ -507,3 +507,26 @@ fn a_macro_that_catches_panics_unwinds_and_no_other_does() {
     assert!(!unwinds(&format!("{MACRO}// catch_unwind\n")));
     assert!(unwinds(&format!("{MACRO}pub(crate) fn c() {{ let _ = std::panic::catch_unwind(|| ()); }}\n")));
 }
+
+/// rustc itself would read the file, and the macro would have it.
+#[test]
+fn a_macro_is_not_made_of_somebody_elses_files() {
+    let elsewhere = Project::new("elsewhere");
+    elsewhere.write("secret", "the secret");
+    let secret = elsewhere.path().join("secret");
+    let including = |what: &str| {
+        let library = format!("const _: &[u8] = {what};\n{MACRO}");
+        let project = Project::with_macro("p", &library);
+        project.write("m/own.txt", "its own");
+        project
+    };
+    let link = including("include_bytes!(\"../link\")");
+    std::os::unix::fs::symlink(&secret, link.path().join("m/link")).unwrap();
+    for project in [including(&format!("include_bytes!({:?})", secret.as_str())), link] {
+        let error = SHARED.fails(project.path());
+        assert!(error.contains("m 0.1.0 includes") && error.contains(secret.as_str()), "{error}");
+        // Nor the next time.
+        assert!(SHARED.fails(project.path()).contains("includes"));
+    }
+    SHARED.seal(including("include_bytes!(\"../own.txt\")").path());
+}

@@ -87,14 +87,18 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
         // Only where macros are used is there somebody to answer. A shim could start an expander itself, but not find the
         // store: rustc is told nothing of the user's there.
         if !belljar_guest::nested::may_use_macros(rustc_args) {
-            return Ok(belljar_guest::nested::rustc(compilers, rustc_args)?);
+            return Ok(exit_like(belljar_guest::nested::rustc(compilers, rustc_args)?));
         }
         let crate_name = match RustcArgs::read(rustc_args) {
             Ok(RustcCall::Unit(unit)) => unit.crate_name.unwrap_or_default(),
             _ => String::new(),
         };
-        let command = belljar_guest::nested::command(compilers, rustc_args)?;
-        return with_expander(command, &name(compilers), crate_name);
+        let (command, sources) = belljar_guest::nested::command(compilers, rustc_args)?;
+        let status = with_expander(command, &name(compilers), crate_name)?;
+        if status.success() {
+            sources.check()?;
+        }
+        return Ok(exit_like(status));
     }
     let unit = match RustcArgs::read(rustc_args) {
         Ok(RustcCall::Unit(unit)) => *unit,
@@ -121,7 +125,7 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
     }
     let crate_name = unit.crate_name.unwrap_or_default();
     // As it came: where it was too long for a command line, it still is.
-    with_expander(command(compilers, given_args), &name(compilers), crate_name)
+    with_expander(command(compilers, given_args), &name(compilers), crate_name).map(exit_like)
 }
 
 /// Is this program belljar, under whatever path?
@@ -176,7 +180,11 @@ fn compile_shim(
 }
 
 /// Runs the compiler as a child and serves its shims until it ends.
-fn with_expander(mut command: Command, compiler: &str, crate_name: String) -> Result<ExitCode, WrapperError> {
+fn with_expander(
+    mut command: Command,
+    compiler: &str,
+    crate_name: String,
+) -> Result<ExitStatus, WrapperError> {
     let socket = |source| WrapperError::Socket { source };
     let (ours, theirs) = UnixStream::pair().map_err(socket)?;
     // The one descriptor that is meant to be inherited. Nothing else runs in this process yet.
@@ -194,8 +202,7 @@ fn with_expander(mut command: Command, compiler: &str, crate_name: String) -> Re
         .name("expander".to_owned())
         .spawn(move || serve(ours, &crate_name, Store::open_default()))
         .map_err(socket)?;
-    let status = child.wait().map_err(start)?;
-    Ok(exit_like(status))
+    child.wait().map_err(start)
 }
 
 /// Answers the shims at the other end of `stream` until they are gone. Errors of single expansions are answers; what is

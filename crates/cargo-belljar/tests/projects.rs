@@ -301,3 +301,30 @@ fn help_and_completions() {
         assert!(done.stdout.contains("doctor"), "{shell}");
     }
 }
+
+/// Cargo probes the compiler with a crate of the name `___`, and asks it things with `--print`. A macro crate can have that
+/// name, and a project such flags.
+#[test]
+fn no_name_and_no_flag_makes_a_macro_native() {
+    let project = Project::new("ws");
+    project
+        .file("Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"app\", \"m\"]\n")
+        .file(
+            "m/Cargo.toml",
+            "[package]\nname = \"m\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[lib]\nname = \"___\"\nproc-macro = true\n",
+        )
+        .file(
+            "m/src/lib.rs",
+            "#[proc_macro]\npub fn sealed(_: proc_macro::TokenStream) -> proc_macro::TokenStream {\n    \
+             cfg!(target_family = \"wasm\").to_string().parse().unwrap()\n}\n",
+        )
+        .file(
+            "app/Cargo.toml",
+            "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[dependencies]\nm.path = \"../m\"\n",
+        )
+        .file("app/src/main.rs", "fn main() {\n    println!(\"{}\", ___::sealed!());\n}\n");
+    let done = run(&mut project.belljar(&["run", "--quiet"])).ok();
+    assert_eq!(done.stdout, "true\n");
+    let done = run(project.belljar(&["run", "--quiet"]).env("RUSTFLAGS", "--print=target-list")).ok();
+    assert_eq!(done.stdout.lines().last(), Some("true"));
+}

@@ -40,7 +40,8 @@ fn wrapper(args: &[OsString]) -> ExitCode {
     let Some((compiler, rest)) = args.split_first() else { return ExitCode::FAILURE };
     if nested::is_guest_unit(rest) {
         match nested::rustc(std::slice::from_ref(compiler), rest) {
-            Ok(code) => return code,
+            Ok(status) if status.success() => return ExitCode::SUCCESS,
+            Ok(_) => {}
             Err(error) => eprintln!("error: {error}"),
         }
     } else {
