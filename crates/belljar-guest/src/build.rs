@@ -569,6 +569,11 @@ impl<'a> Builder<'a> {
             let what = format!("{guest} holds the path {place}: its module is another one on other machines");
             self.progress.step("Note", &what);
         }
+        if module.entries.is_empty() {
+            let what =
+                format!("{guest} has no macro that belljar can see; if it should have, please report it");
+            self.progress.step("Note", &what);
+        }
         let record = GuestRecord {
             package: member.request.name.clone(),
             version: member.request.version.clone(),
@@ -939,7 +944,6 @@ fn failed_package(said: &str) -> Option<String> {
 fn advice(what: &crate::error::BadModule) -> &'static str {
     use crate::error::BadModule;
     match what {
-        BadModule::NoEntry => "its macros are made in a way that belljar doesn't know yet; please report it",
         BadModule::Import { .. } => {
             "it links a library that only runs beside JavaScript or another host; look for a feature that turns it off"
         }

@@ -29,6 +29,9 @@ pub(crate) struct Config {
     pub(crate) settings: Vec<String>,
 }
 
+/// Variables that `cargo belljar init` sets. A guest's build never sees them, and is the same with and without them.
+const OF_INIT: [&str; 2] = [crate::WORKSPACE, "RUSTC_WORKSPACE_WRAPPER"];
+
 /// Files that include files: more than anybody writes, fewer than a circle.
 const DEEPEST: usize = 16;
 
@@ -86,7 +89,7 @@ impl Config {
         self.overrides.extend(overrides.into_iter().flatten().filter_map(|p| Some(base.join(p.as_str()?))));
         self.vendored
             .extend(entries(document.get("source")).filter_map(|(_, source)| path(source, "directory")));
-        for (name, value) in entries(document.get("env")).filter(|(name, _)| *name != crate::WORKSPACE) {
+        for (name, value) in entries(document.get("env")).filter(|(name, _)| !OF_INIT.contains(name)) {
             let relative = value.get("relative").and_then(Item::as_bool) == Some(true);
             let base = if relative { base.as_str() } else { "" };
             self.settings.push(format!("env {name} = {} {base}", text_of(value)));

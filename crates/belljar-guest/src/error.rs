@@ -84,8 +84,6 @@ pub enum BadModule {
     NotWasm(String),
     #[error("its list of entry points is malformed ({0})")]
     Entries(String),
-    #[error("it has no entry point")]
-    NoEntry,
     #[error("it lists {} `{name}` twice", kind.word())]
     Twice { kind: EntryKind, name: String },
     #[error("it doesn't export {0}")]

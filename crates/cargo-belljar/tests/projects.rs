@@ -328,3 +328,19 @@ fn no_name_and_no_flag_makes_a_macro_native() {
     let done = run(project.belljar(&["run", "--quiet"]).env("RUSTFLAGS", "--print=target-list")).ok();
     assert_eq!(done.stdout.lines().last(), Some("true"));
 }
+
+#[test]
+fn a_macro_crate_may_have_no_macro() {
+    let project = workspace("ws");
+    project.file("mac/src/lib.rs", "#[cfg(any())]\n#[proc_macro]\npub fn off() {}\n");
+    project.file("app/src/main.rs", "use mac as _;\n\nfn main() {\n    println!(\"none\");\n}\n");
+    assert_eq!(run(&mut project.belljar(&["run", "--quiet"])).ok().stdout, "none\n");
+    // What is not there is not there, as natively.
+    project.file("app/src/main.rs", "fn main() {\n    mac::off!();\n}\n");
+    let done = run(&mut project.belljar(&["check"])).failed();
+    assert!(
+        done.stderr.contains("cannot find macro") || done.stderr.contains("could not find `off` in `mac`"),
+        "{}",
+        done.stderr
+    );
+}
