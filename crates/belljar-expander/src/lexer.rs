@@ -277,7 +277,9 @@ pub(crate) fn literal_shown(text: &str) -> Option<u64> {
     match text.as_bytes() {
         // Most are a short number or a string without escapes.
         [b'0'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit) => return Some(0),
-        [b'"', inner @ .., b'"'] if !inner.iter().any(|b| matches!(b, b'"' | b'\\' | b'\r')) => return Some(0),
+        [b'"', inner @ .., b'"'] if !inner.iter().any(|b| matches!(b, b'"' | b'\\' | b'\r')) => {
+            return Some(0);
+        }
         _ => {}
     }
     let (minus, rest) = match text.strip_prefix('-') {
@@ -406,7 +408,7 @@ impl Survey {
             return Self::of_characters(text);
         }
         let mut survey = Self::default();
-        let (mut open, mut never_closed) = (Vec::new(), 0);
+        let mut open = Vec::new();
         let (mut at, mut unknown, mut pounds) = (0, None, false);
         for token in tokenize(text, FrontmatterAllowed::No) {
             let from = at;
@@ -417,20 +419,23 @@ impl Survey {
             match token.kind {
                 TokenKind::OpenParen | TokenKind::OpenBrace | TokenKind::OpenBracket => {
                     open.push(token.kind);
-                    survey.depth = survey.depth.max(open.len() + never_closed);
+                    survey.depth = survey.depth.max(open.len());
                 }
                 TokenKind::CloseParen => survey.close(&mut open, TokenKind::OpenParen),
                 TokenKind::CloseBrace => survey.close(&mut open, TokenKind::OpenBrace),
                 TokenKind::CloseBracket => survey.close(&mut open, TokenKind::OpenBracket),
                 TokenKind::Literal { kind, suffix_start } => {
-                    // Without an end, rustc stops there; but another version of Unicode may see a lifetime in it.
-                    if !is_terminated(kind) && matches!(kind, LiteralKind::Char { .. })
-                        || matches!(kind, LiteralKind::RawCStr { .. }) && !is_plain_raw_c_string(part)
-                        || guarded
-                    {
+                    let sound = literal_is_sound(part, kind, suffix_start);
+                    let suffix = part.get(suffix_start as usize..).unwrap_or_default();
+                    let doubted = match kind {
+                        LiteralKind::Char { terminated } => !sound && !(terminated && part.is_ascii()),
+                        LiteralKind::RawCStr { .. } => !is_plain_raw_c_string(part),
+                        _ => !suffix.is_ascii(),
+                    };
+                    if doubted || guarded {
                         return Self::of_characters(text);
                     }
-                    if !literal_is_sound(part, kind, suffix_start) {
+                    if !sound {
                         // One complaint for each bad escape or digit.
                         survey.complaints += 1 + doubtful(part);
                     }
@@ -440,16 +445,19 @@ impl Survey {
                 // From edition 2024 on, `#"…"#` is one error; before, a string begins behind the `#`. Before edition
                 // 2021, `'r#` is not the beginning of a lifetime's name.
                 TokenKind::GuardedStrPrefix | TokenKind::RawLifetime => return Self::of_characters(text),
-                // Where a name may begin depends on the version of Unicode, and so whether this is a character.
-                TokenKind::Lifetime { .. } | TokenKind::UnknownPrefixLifetime if !part.is_ascii() => {
+                // What a name may consist of depends on the version of Unicode, and so what a quote behind it or before
+                // it begins. And rustc takes characters that look like a delimiter for one.
+                TokenKind::Lifetime { .. }
+                | TokenKind::UnknownPrefix
+                | TokenKind::UnknownPrefixLifetime
+                | TokenKind::InvalidIdent
+                | TokenKind::Unknown
+                    if !part.is_ascii() =>
+                {
                     return Self::of_characters(text);
                 }
+                // It complains once about a row.
                 TokenKind::Unknown => {
-                    // rustc takes characters that look like a delimiter for one; and complains once about a row.
-                    if !part.is_ascii() {
-                        never_closed += 1;
-                        survey.depth = survey.depth.max(open.len() + never_closed);
-                    }
                     survey.complaints += usize::from(before != Some(part));
                     unknown = Some(part);
                 }

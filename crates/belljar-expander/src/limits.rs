@@ -223,7 +223,9 @@ impl fmt::Display for Exceeded {
                 f,
                 "its questions would have the compiler read and write more than {allowed} to answer them"
             )?,
-            Limit::Wait => write!(f, "it waited for more than {allowed} for the compiler's answers to its questions")?,
+            Limit::Wait => {
+                write!(f, "it waited for more than {allowed} for the compiler's answers to its questions")?
+            }
         }
         let unit = self.limit.unit();
         write!(

@@ -732,7 +732,12 @@ impl Shape {
             sum = sum.saturating_add(*text);
             *text = sum;
         }
-        Ok(Self { sizes, before, streams: streams.iter().map(|s| (s.first_handle, s.handles)).collect(), depth })
+        Ok(Self {
+            sizes,
+            before,
+            streams: streams.iter().map(|s| (s.first_handle, s.handles)).collect(),
+            depth,
+        })
     }
 
     #[must_use]
