@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use belljar_policy::{Decision, Policy, Request};
 use belljar_store::ModuleDigest;
@@ -12,7 +13,7 @@ use belljar_wire::Malformed;
 use belljar_wire::abi::{self, EntryKind, import, question};
 use belljar_wire::bytes::{Reader, Writer};
 use belljar_wire::message::MAX_FRAME;
-use belljar_wire::tokens::{self, OutTree, Shape};
+use belljar_wire::tokens::{self, Expanded, OutTree, Shape};
 use wasmtime::{Caller, Extern, Linker, Memory, ResourceLimiter, Store, Trap, UpdateDeadline, WasmBacktrace};
 
 use crate::attempts::Attempts;
@@ -87,6 +88,10 @@ pub(crate) struct Call {
     /// Bytes of all of them.
     lexed: usize,
     questions: u32,
+    /// Bytes that rustc reads and writes for this call's questions.
+    compiler: u64,
+    /// Time in which rustc answered them.
+    waited: Duration,
     printed: usize,
     table: usize,
 }
@@ -124,6 +129,8 @@ impl Call {
             texts: HashSet::new(),
             lexed: 0,
             questions: 0,
+            compiler: 0,
+            waited: Duration::ZERO,
             printed: 0,
             table: 0,
         })
@@ -175,7 +182,13 @@ impl Call {
                 tokens::read_span(&mut r, handles, derived.len() as u32).map_err(malformed)?;
                 r.end().map_err(malformed)?;
             }
-            question::PRINT => self.check_output(r.rest(), malformed_question)?,
+            question::PRINT => {
+                let printed = self.check_output(r.rest(), malformed_question)?.printed();
+                if printed > self.limits.expanded() {
+                    return Err(stop(self.exceeded(Limit::Expanded)));
+                }
+                self.count_compiler(printed)?;
+            }
             question::LEX_STREAM | question::LEX_LITERAL => {
                 let expected = |_| malformed(Malformed { expected: "UTF-8 text", at: 1 });
                 let text = std::str::from_utf8(r.rest()).map_err(expected)?;
@@ -189,7 +202,10 @@ impl Call {
                         w.text(&why);
                         return Ok(w.into_bytes());
                     }
-                    Lexed::AskRustc => self.count_text(text.len())?,
+                    Lexed::AskRustc { shown } => {
+                        self.count_text(text.len())?;
+                        self.count_compiler(shown)?;
+                    }
                 }
             }
             question::NAME => {
@@ -198,54 +214,91 @@ impl Call {
             }
             _ => return Err(malformed(Malformed { expected: "a kind of question", at: 0 })),
         }
+        self.count_compiler(asked.len() as u64)?;
+        let began = Instant::now();
         let answer = self.channel.ask(asked)?;
+        self.waited = self.waited.saturating_add(began.elapsed());
         // The shim could not answer, and says itself why.
         if answer.is_empty() {
             return Err(stop(Cause::Unanswered));
         }
         check_answer(kind, answer).map_err(|malformed| ServeError::Answer { malformed })?;
-        Ok(answer.to_vec())
+        let answer = answer.to_vec();
+        self.count_compiler(answer.len() as u64)?;
+        // rustc can't be interrupted: each question is limited in size, so that its answer is not far.
+        if self.waited > self.limits.wait {
+            return Err(stop(self.exceeded(Limit::Wait)));
+        }
+        Ok(answer)
     }
 
-    /// Checks an output, or a question that is one.
+    /// Checks an output, or a question that is one, and says what it stands for.
     fn check_output(
         &mut self,
         output: &[u8],
         malformed: impl FnOnce(Malformed) -> Cause,
-    ) -> wasmtime::Result<()> {
+    ) -> wasmtime::Result<Expanded> {
         let mut exceeded = None;
         // The walk needs the shape, and what is checked on the way the rest.
         let shape = std::mem::take(&mut self.shape);
-        let checked = tokens::check_output(output, &shape, |new| match *new {
-            OutTree::Text { text, lexed } => self.check_text(text, lexed).map_err(|why| match why {
-                BadText::Wrong => "a text and what it is lexed to",
-                BadText::TooMuch(error) => {
+        let checked = tokens::check_output(output, &shape, |new| {
+            self.check_new(new).map_err(|why| match why {
+                Bad::Wrong(expected) => expected,
+                Bad::TooMuch(error) => {
                     exceeded = Some(error);
-                    "fewer texts"
+                    "less of this"
                 }
-            }),
-            _ => check_leaf(new),
+            })
         });
         self.shape = shape;
-        match exceeded {
-            Some(error) => Err(error),
-            None => checked.map_err(|e| stop(malformed(e))),
+        if let Some(error) = exceeded {
+            return Err(error);
+        }
+        let expanded = checked.map_err(|e| stop(malformed(e)))?;
+        if expanded.text > self.limits.expanded() {
+            return Err(stop(self.exceeded(Limit::Expanded)));
+        }
+        Ok(expanded)
+    }
+
+    /// Whether a new token's text is one token of that kind, and a text lexed to its stream.
+    fn check_new(&mut self, new: &OutTree<'_>) -> Result<(), Bad> {
+        match *new {
+            OutTree::Text { text, lexed } => self.check_text(text, lexed),
+            OutTree::Ident { text, raw, .. } if !lexer::is_identifier(text, raw) => {
+                Err(Bad::Wrong("an identifier"))
+            }
+            OutTree::Literal { text, .. } => match lexer::literal_shown(text) {
+                Some(0) => Ok(()),
+                Some(shown) => self.count_compiler(shown).map_err(Bad::TooMuch),
+                None => Err(Bad::Wrong("a literal")),
+            },
+            _ => Ok(()),
         }
     }
 
     /// Whether a text is lexed to this stream. Of what only rustc can lex, the shim finds out: it compares as well.
-    fn check_text(&mut self, text: &str, claimed: &[u8]) -> Result<(), BadText> {
+    fn check_text(&mut self, text: &str, claimed: &[u8]) -> Result<(), Bad> {
         let mut known_by = blake3::Hasher::new();
         known_by.update(&text.len().to_le_bytes()).update(text.as_bytes()).update(claimed);
         if !self.texts.insert(known_by.finalize()) {
             return Ok(());
         }
-        self.count_text(text.len()).map_err(BadText::TooMuch)?;
+        self.count_text(text.len()).map_err(Bad::TooMuch)?;
         match lexer::stream(text) {
             Lexed::Stream(stream) if stream == claimed => Ok(()),
-            Lexed::AskRustc => Ok(()),
-            Lexed::Stream(_) | Lexed::Error(_) => Err(BadText::Wrong),
+            Lexed::AskRustc { shown } => self.count_compiler(shown).map_err(Bad::TooMuch),
+            Lexed::Stream(_) | Lexed::Error(_) => Err(Bad::Wrong("a text and what it is lexed to")),
         }
+    }
+
+    /// Counts what rustc reads or writes to answer this call's questions.
+    fn count_compiler(&mut self, bytes: u64) -> wasmtime::Result<()> {
+        self.compiler = self.compiler.saturating_add(bytes);
+        if self.compiler > self.limits.compiler as u64 {
+            return Err(stop(self.exceeded(Limit::Compiler)));
+        }
+        Ok(())
     }
 
     /// Counts a text that rustc will lex: it keeps each as long as it runs.
@@ -259,10 +312,10 @@ impl Call {
 }
 
 /// Why a text can't be in an output.
-enum BadText {
-    /// It is lexed to something else, or not at all.
-    Wrong,
-    /// rustc would have to lex too much.
+enum Bad {
+    /// It is not what is expected.
+    Wrong(&'static str),
+    /// rustc would have to lex or complain too much.
     TooMuch(wasmtime::Error),
 }
 
@@ -288,15 +341,6 @@ fn check_answer(kind: u8, answer: &[u8]) -> Result<(), Malformed> {
         _ => drop(r.text()?),
     }
     r.end()
-}
-
-/// Whether a new token's text is one token of that kind.
-fn check_leaf(leaf: &OutTree<'_>) -> Result<(), &'static str> {
-    match *leaf {
-        OutTree::Ident { text, raw, .. } if !lexer::is_identifier(text, raw) => Err("an identifier"),
-        OutTree::Literal { text, .. } if !lexer::is_literal(text) => Err("a literal"),
-        _ => Ok(()),
-    }
 }
 
 /// An error that ends the guest's call.

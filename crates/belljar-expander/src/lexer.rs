@@ -17,8 +17,13 @@
 //! | `1_u8`, `"a"suffix` | one literal, as it stands |
 //!
 //! [`is_identifier`] and [`is_literal`] decide whether a text in a guest's output is one token of that kind.
+//!
+//! What rustc itself lexes may be something else for it than for this lexer: it strips a `#!` line, editions and versions
+//! of Unicode differ in where a literal begins. [`Survey`] says what it can come to at most, whichever way it is lexed.
 
-use belljar_wire::tokens::{Delimiter, InputWriter, MAX_DEPTH};
+use std::borrow::Cow;
+
+use belljar_wire::tokens::{Delimiter, InputWriter, MAX_DEPTH, PUNCT_CHARS};
 use ra_ap_rustc_lexer::{Base, DocStyle, FrontmatterAllowed, LiteralKind, TokenKind, is_ident, tokenize};
 use rustc_literal_escaper as escape;
 
@@ -28,9 +33,12 @@ pub(crate) enum Lexed {
     /// A lexed stream, as `belljar_wire::tokens` writes it.
     Stream(Vec<u8>),
     /// It has an error, or means something else in another edition.
-    AskRustc,
-    /// An error of this kind, which rustc must not see: it overflows its stack on delimiters nested too deeply, and 1.95
-    /// panics on mismatched ones.
+    AskRustc {
+        /// Bytes that rustc may show with what it has to say about the text, at most.
+        shown: u64,
+    },
+    /// An error of this kind, which rustc must not see: it overflows its stack on delimiters nested too deeply (however it
+    /// may read the text), and 1.95 panics on mismatched ones.
     Error(String),
 }
 
@@ -57,16 +65,26 @@ pub(crate) fn stream(text: &str) -> Lexed {
         deepest = deepest.max(lexer.open.len());
     }
     if deepest > MAX_DEPTH {
-        return Lexed::Error("delimiters are nested too deeply".to_owned());
+        return too_deep();
     }
     if let Some(delimiter) = lexer.mismatched {
         return Lexed::Error(format!("mismatched closing delimiter: `{delimiter}`"));
     }
     if lexer.ask || !lexer.open.is_empty() {
-        return Lexed::AskRustc;
+        return ask(text);
     }
     lexer.out.end_stream();
     Lexed::Stream(lexer.out.into_bytes())
+}
+
+fn too_deep() -> Lexed {
+    Lexed::Error("delimiters are nested too deeply".to_owned())
+}
+
+/// Has rustc lex a text, if it can bear to.
+fn ask(text: &str) -> Lexed {
+    let survey = Survey::of(text);
+    if survey.depth > MAX_DEPTH { too_deep() } else { Lexed::AskRustc { shown: survey.shown(text) } }
 }
 
 /// Lexes a text as `Literal::from_str` does: one literal, or `-` and a number, and nothing else.
@@ -79,7 +97,7 @@ pub(crate) fn literal(text: &str) -> Lexed {
         literal_is_sound(rest, kind, suffix_start) && !edition_matters(kind) && (!minus || is_number(kind))
     });
     if !plain {
-        return Lexed::AskRustc;
+        return ask(text);
     }
     let mut out = InputWriter::lexed();
     out.begin_stream();
@@ -248,14 +266,32 @@ pub(crate) fn is_identifier(text: &str, raw: bool) -> bool {
 
 /// Whether a text is one literal, or `-` and a number. It may be one that rustc complains about, such as `0b2`: a macro
 /// can get such a one from rustc, and rustc has complained, and will again.
+#[cfg(test)]
 pub(crate) fn is_literal(text: &str) -> bool {
+    literal_shown(text).is_some()
+}
+
+/// For a text that is one literal, or `-` and a number, how many bytes rustc may show with its complaints. `None` if it is
+/// no literal, or is one that rustc may take for more.
+pub(crate) fn literal_shown(text: &str) -> Option<u64> {
     match text.as_bytes() {
         // Most are a short number or a string without escapes.
-        [b'0'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit) => true,
-        [b'"', inner @ .., b'"'] if !inner.iter().any(|b| matches!(b, b'"' | b'\\' | b'\r')) => true,
-        [b'-', ..] => one_literal(&text[1..]).is_some_and(|(kind, _)| is_number(kind)),
-        _ => one_literal(text).is_some(),
+        [b'0'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit) => return Some(0),
+        [b'"', inner @ .., b'"'] if !inner.iter().any(|b| matches!(b, b'"' | b'\\' | b'\r')) => {
+            return Some(0);
+        }
+        _ => {}
     }
+    let (minus, rest) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let (kind, suffix_start) = one_literal(rest).filter(|(kind, _)| !minus || is_number(*kind))?;
+    if literal_is_sound(rest, kind, suffix_start) && !matches!(kind, LiteralKind::RawCStr { .. }) {
+        return Some(0);
+    }
+    let survey = Survey::of(text);
+    (survey.depth <= MAX_DEPTH).then(|| survey.shown(text))
 }
 
 /// The kind of the one literal that makes up the whole text, and where its suffix starts.
@@ -337,6 +373,138 @@ fn literal_is_sound(text: &str, kind: LiteralKind, suffix_start: u32) -> bool {
         }
     };
     content.is_some() && sound
+}
+
+/// What a text can come to in rustc, at most.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Survey {
+    /// How deep delimiters nest.
+    depth: usize,
+    /// What rustc complains about, each with the line it stands in.
+    complaints: usize,
+}
+
+impl Survey {
+    /// Over all the ways in which some rustc reads the text: as it stands, and without a byte order mark, carriage returns
+    /// or a `#!` line (`StripTokens` in `compiler/rustc_parse/src/lib.rs`, `SourceFile::new`).
+    fn of(text: &str) -> Self {
+        let normal = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let normal: Cow<'_, str> =
+            if normal.contains('\r') { normal.replace("\r\n", "\n").into() } else { normal.into() };
+        let behind_shebang =
+            normal.strip_prefix("#!").map(|rest| rest.split_once('\n').map_or("", |(_, rest)| rest));
+        let other = (*normal != *text).then_some(&*normal);
+        let ways = [Some(text), other, behind_shebang].into_iter().flatten().map(Self::of_way);
+        ways.fold(Self::default(), |a, b| Self {
+            depth: a.depth.max(b.depth),
+            complaints: a.complaints.max(b.complaints),
+        })
+    }
+
+    /// Over all editions and versions of Unicode.
+    fn of_way(text: &str) -> Self {
+        // Front matter, which later compilers may strip.
+        if text.trim_start().starts_with("---") {
+            return Self::of_characters(text);
+        }
+        let mut survey = Self::default();
+        let mut open = Vec::new();
+        let (mut at, mut unknown, mut pounds) = (0, None, false);
+        for token in tokenize(text, FrontmatterAllowed::No) {
+            let from = at;
+            at += token.len as usize;
+            let part = text.get(from..at).unwrap_or_default();
+            let before = unknown.take();
+            let guarded = std::mem::take(&mut pounds) && part.starts_with('"');
+            match token.kind {
+                TokenKind::OpenParen | TokenKind::OpenBrace | TokenKind::OpenBracket => {
+                    open.push(token.kind);
+                    survey.depth = survey.depth.max(open.len());
+                }
+                TokenKind::CloseParen => survey.close(&mut open, TokenKind::OpenParen),
+                TokenKind::CloseBrace => survey.close(&mut open, TokenKind::OpenBrace),
+                TokenKind::CloseBracket => survey.close(&mut open, TokenKind::OpenBracket),
+                TokenKind::Literal { kind, suffix_start } => {
+                    let sound = literal_is_sound(part, kind, suffix_start);
+                    let suffix = part.get(suffix_start as usize..).unwrap_or_default();
+                    let doubted = match kind {
+                        LiteralKind::Char { terminated } => !sound && !(terminated && part.is_ascii()),
+                        LiteralKind::RawCStr { .. } => !is_plain_raw_c_string(part),
+                        _ => !suffix.is_ascii(),
+                    };
+                    if doubted || guarded {
+                        return Self::of_characters(text);
+                    }
+                    if !sound {
+                        // One complaint for each bad escape or digit.
+                        survey.complaints += 1 + doubtful(part);
+                    }
+                }
+                // Two `#`, unless a string follows.
+                TokenKind::GuardedStrPrefix if part == "##" => pounds = true,
+                // From edition 2024 on, `#"…"#` is one error; before, a string begins behind the `#`. Before edition
+                // 2021, `'r#` is not the beginning of a lifetime's name.
+                TokenKind::GuardedStrPrefix | TokenKind::RawLifetime => return Self::of_characters(text),
+                // What a name may consist of depends on the version of Unicode, and so what a quote behind it or before
+                // it begins. And rustc takes characters that look like a delimiter for one.
+                TokenKind::Lifetime { .. }
+                | TokenKind::UnknownPrefix
+                | TokenKind::UnknownPrefixLifetime
+                | TokenKind::InvalidIdent
+                | TokenKind::Unknown
+                    if !part.is_ascii() =>
+                {
+                    return Self::of_characters(text);
+                }
+                // It complains once about a row.
+                TokenKind::Unknown => {
+                    survey.complaints += usize::from(before != Some(part));
+                    unknown = Some(part);
+                }
+                TokenKind::LineComment { doc_style: Some(_) } | TokenKind::BlockComment { .. } => {
+                    survey.complaints += part.bytes().filter(|&b| b == b'\r').count();
+                }
+                TokenKind::Whitespace | TokenKind::LineComment { .. } | TokenKind::Ident => {}
+                TokenKind::Lifetime { starts_with_number: false } => {}
+                kind if operator(kind).is_some() => {}
+                _ => survey.complaints += 1,
+            }
+        }
+        survey
+    }
+
+    /// A closing delimiter. One that fits nothing is not believed to close anything.
+    fn close(&mut self, open: &mut Vec<TokenKind>, opened: TokenKind) {
+        if open.last() == Some(&opened) {
+            open.pop();
+        } else {
+            self.complaints += 1;
+        }
+    }
+
+    /// Of a text whose tokens begin here or there: what all its characters come to.
+    fn of_characters(text: &str) -> Self {
+        let delimiters =
+            text.chars().filter(|&c| matches!(c, '(' | '[' | '{') || !c.is_ascii() && !c.is_alphanumeric());
+        Self { depth: delimiters.count(), complaints: doubtful(text) }
+    }
+
+    /// Bytes that rustc shows with its complaints.
+    fn shown(&self, text: &str) -> u64 {
+        (self.complaints as u64).saturating_mul(text.len() as u64)
+    }
+}
+
+/// Characters that rustc may complain about one by one, in some place or other.
+fn doubtful(text: &str) -> usize {
+    let harmless = |b: u8| b.is_ascii_alphabetic() || b == b' ' || b == b'\n' || b == b'_';
+    let plain = |b: u8| harmless(b) || PUNCT_CHARS.contains(&b) && b != b'#' && b != b'\'';
+    text.bytes().filter(|&b| !plain(b)).count()
+}
+
+/// Whether this has the same end as `cr`, some `#` and a string, which it is before edition 2021.
+fn is_plain_raw_c_string(text: &str) -> bool {
+    text.bytes().filter(|&b| b == b'"').count() == 2 && !text.contains('\\')
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-use super::{Lexed, is_identifier, is_literal, literal, stream};
+use super::{Lexed, is_identifier, is_literal, literal, literal_shown, stream};
 
 /// A macro that lexes the texts of a file and writes down what it got, in the form of [`show`].
 const MACRO: &str = r#"
@@ -262,7 +262,8 @@ fn rustc_takes_what_counts_as_one_token() {
         .collect();
     let identifiers = texts.iter().flat_map(|text| [format!("I{text}"), format!("R{text}")]);
     // Of literals only those that rustc takes without a word: a complaint would be about none in particular.
-    let literals = texts.iter().filter(|text| is_literal(text) && literal(text) != Lexed::AskRustc);
+    let literals =
+        texts.iter().filter(|text| is_literal(text) && !matches!(literal(text), Lexed::AskRustc { .. }));
     let asked: Vec<String> = identifiers.chain(literals.map(|text| format!("L{text}"))).collect();
     for (text, got) in asked.iter().zip(by_rustc(&asked, "2021")) {
         match text.split_at(1) {
@@ -335,6 +336,80 @@ fn mismatched_delimiters_are_not_shown_to_rustc() {
         assert!(why.starts_with("mismatched closing delimiter: `"), "{why}");
     }
     for text in ["(", ")", "(()", "a ] b"] {
-        assert_eq!(stream(text), Lexed::AskRustc, "{text}");
+        assert!(matches!(stream(text), Lexed::AskRustc { .. }), "{text}");
     }
+}
+
+#[test]
+fn no_text_is_deeper_however_rustc_reads_it() {
+    let many = "(".repeat(1 << 16);
+    let too_deep = Lexed::Error("delimiters are nested too deeply".to_owned());
+    // Each is one string, or some, to this lexer, and overflows the stack of rustc 1.95 in one edition at least.
+    for text in [
+        format!("#!\"\n{many}"),
+        format!("\u{feff}#!\"\n{many}"),
+        format!("#!'\r\n{many}"),
+        format!("---\n\"\n---\n{many}"),
+        format!("#\"\"{many}"),
+        format!("##\"\"{many}"),
+        format!("###\"\"{many}"),
+        format!("## # #\"\"{many}"),
+        format!("cr#\"\"{many}\"#"),
+        format!("cr\"\\\"{many}"),
+        format!("'r#r\"\\\"{many}"),
+        format!("'\u{2ebf0}{many}'"),
+        "\u{ff08}\u{ff3b}".repeat(1 << 15),
+        format!("{many}\""),
+        "(]".repeat(1 << 15),
+    ] {
+        let shown: String = text.chars().take(12).collect();
+        let lexed = stream(&text);
+        assert!(
+            lexed == too_deep || matches!(&lexed, Lexed::Error(why) if why.starts_with("mismatched")),
+            "{shown}"
+        );
+        assert_eq!(literal(&text), too_deep, "{shown}");
+        assert!(!is_literal(&text), "{shown}");
+    }
+    assert_eq!(literal(&many), too_deep);
+    assert!(!is_literal(&format!("cr#\"\"{many}\"#")));
+}
+
+#[test]
+fn long_texts_that_nest_little_are_left_to_rustc() {
+    let items = "fn f() { g([1], (2)) }\n".repeat(5_000);
+    for what in [
+        "c\"text\"",
+        "cr#\"text\"#",
+        "\u{e9}t\u{e9}",
+        "##a",
+        "\"\\q\"",
+        "'\u{e9}'",
+        "z\"prefixed\"",
+        "\r\n",
+        "1e",
+        "// \u{2026}\r\n \u{fe}",
+    ] {
+        for text in
+            [format!("{what} {items}"), format!("{items} {what}"), format!("#! comment\n{items} {what}")]
+        {
+            assert!(matches!(stream(&text), Lexed::AskRustc { .. } | Lexed::Stream(_)), "{what}");
+        }
+    }
+}
+
+#[test]
+fn complaints_are_counted_with_the_text_that_they_show() {
+    let shown = |text: &str| match stream(text) {
+        Lexed::AskRustc { shown } => shown,
+        other => panic!("{text}: {other:?}"),
+    };
+    assert_eq!(shown("c\"\""), 0);
+    assert_eq!(shown("\\ ` \\"), 3 * 5);
+    assert_eq!(shown("\0\0\0"), 3, "a row is one");
+    assert!(shown(&"\u{ff09}\u{ff3d}".repeat(1000)) >= 1000 * 6000);
+    assert!(shown(&format!("\"{}\"", "\\q".repeat(1000))) >= 1000 * 2000);
+    assert!(shown(&format!("0b{}", "2".repeat(1000))) >= 1000 * 1000);
+    assert_eq!(literal_shown("r#\"\"\"#"), Some(0));
+    assert!(literal_shown("'\\q'") > Some(0));
 }

@@ -8,9 +8,11 @@
 //! | `BELLJAR_LIMIT_TIME` | s | 60 | processor time of one expansion |
 //! | `BELLJAR_LIMIT_MEMORY` | MiB | 1024 | a guest's memory |
 //! | `BELLJAR_LIMIT_STACK` | MiB | 16 | a guest's call stack |
-//! | `BELLJAR_LIMIT_OUTPUT` | MiB | 64 | what one call returns or asks, as bytes; and all text that it has rustc lex |
+//! | `BELLJAR_LIMIT_OUTPUT` | MiB | 64 | what one call returns or asks, as bytes; all text that it has rustc lex; and, four times as much, the text that an output stands for |
 //! | `BELLJAR_LIMIT_PRINT` | KiB | 1024 | what one call prints |
 //! | `BELLJAR_LIMIT_QUESTIONS` | 1000 | 1000 | how many questions one call asks |
+//! | `BELLJAR_LIMIT_COMPILER` | MiB | 1024 | what all questions of one call have rustc read and write |
+//! | `BELLJAR_LIMIT_WAIT` | s | 60 | time in which one call waits for rustc's answers |
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,8 +25,8 @@ use wasmtime::Engine;
 /// Limits of one expansion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Processor time. Time in which the guest waits for rustc's answers, or the machine does something else, does not
-    /// count.
+    /// Processor time. Time in which the guest waits for rustc's answers counts as [`Limits::wait`]; that in which the
+    /// machine does something else does not count.
     pub time: Duration,
     /// Bytes of a guest's memory, its stack in memory included. A guest can't have more than 4 GiB.
     pub memory: usize,
@@ -36,7 +38,15 @@ pub struct Limits {
     pub print: usize,
     /// Questions asked.
     pub questions: u32,
+    /// Bytes that rustc reads and writes for all questions of a call: the questions, the text that their tokens stand for,
+    /// complaints about a text that it lexes, and the answers.
+    pub compiler: usize,
+    /// Time that passes while rustc answers questions.
+    pub wait: Duration,
 }
+
+/// How many times larger than its bytes may be ([`Limits::output`]) the text of an output may get: references repeat it.
+const EXPANDED: u64 = 4;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -47,6 +57,8 @@ impl Default for Limits {
             output: 64 << 20,
             print: 1 << 20,
             questions: 1_000_000,
+            compiler: 1 << 30,
+            wait: Duration::from_secs(60),
         }
     }
 }
@@ -58,8 +70,12 @@ pub enum Limit {
     Memory,
     Stack,
     Output,
+    /// The text that an output stands for. It has no variable of its own: it grows with [`Limit::Output`].
+    Expanded,
     Print,
     Questions,
+    Compiler,
+    Wait,
 }
 
 /// A variable that should hold a limit and does not.
@@ -74,8 +90,17 @@ pub struct BadLimit {
 }
 
 impl Limit {
-    const ALL: [Limit; 6] =
-        [Limit::Time, Limit::Memory, Limit::Stack, Limit::Output, Limit::Print, Limit::Questions];
+    /// Those that a variable of their own sets.
+    const SET: [Limit; 8] = [
+        Limit::Time,
+        Limit::Memory,
+        Limit::Stack,
+        Limit::Output,
+        Limit::Print,
+        Limit::Questions,
+        Limit::Compiler,
+        Limit::Wait,
+    ];
 
     /// The variable that sets it.
     #[must_use]
@@ -84,16 +109,18 @@ impl Limit {
             Limit::Time => "BELLJAR_LIMIT_TIME",
             Limit::Memory => "BELLJAR_LIMIT_MEMORY",
             Limit::Stack => "BELLJAR_LIMIT_STACK",
-            Limit::Output => "BELLJAR_LIMIT_OUTPUT",
+            Limit::Output | Limit::Expanded => "BELLJAR_LIMIT_OUTPUT",
             Limit::Print => "BELLJAR_LIMIT_PRINT",
             Limit::Questions => "BELLJAR_LIMIT_QUESTIONS",
+            Limit::Compiler => "BELLJAR_LIMIT_COMPILER",
+            Limit::Wait => "BELLJAR_LIMIT_WAIT",
         }
     }
 
     fn unit(self) -> &'static str {
         match self {
-            Limit::Time => "seconds",
-            Limit::Memory | Limit::Stack | Limit::Output => "MiB",
+            Limit::Time | Limit::Wait => "seconds",
+            Limit::Memory | Limit::Stack | Limit::Output | Limit::Expanded | Limit::Compiler => "MiB",
             Limit::Print => "KiB",
             Limit::Questions => "thousands",
         }
@@ -102,14 +129,15 @@ impl Limit {
     /// The largest number its variable may hold.
     fn largest(self) -> u32 {
         match self {
-            Limit::Time => 86_400,
+            Limit::Time | Limit::Wait => 86_400,
             Limit::Memory => 4096,
             // Each process that expands reserves that much address space.
             Limit::Stack => 1024,
             // A message's length is limited too: `belljar_wire::message::MAX_FRAME`.
-            Limit::Output => 255,
+            Limit::Output | Limit::Expanded => 255,
             Limit::Print => 1 << 20,
             Limit::Questions => 4_000_000,
+            Limit::Compiler => 1 << 20,
         }
     }
 }
@@ -118,7 +146,7 @@ impl Limits {
     /// The defaults, changed by the variables that `get` finds.
     pub fn from_variables(get: impl Fn(&str) -> Option<String>) -> Result<Self, BadLimit> {
         let mut limits = Self::default();
-        for limit in Limit::ALL {
+        for limit in Limit::SET {
             let Some(value) = get(limit.variable()) else { continue };
             match value.parse::<u32>() {
                 Ok(n) if (1..=limit.largest()).contains(&n) => limits.set(limit, n),
@@ -139,19 +167,29 @@ impl Limits {
             Limit::Time => self.time = Duration::from_secs(n.into()),
             Limit::Memory => self.memory = size << 20,
             Limit::Stack => self.stack = size << 20,
-            Limit::Output => self.output = size << 20,
+            Limit::Output | Limit::Expanded => self.output = size << 20,
             Limit::Print => self.print = size << 10,
             Limit::Questions => self.questions = n.saturating_mul(1000),
+            Limit::Compiler => self.compiler = size << 20,
+            Limit::Wait => self.wait = Duration::from_secs(n.into()),
         }
+    }
+
+    /// Bytes of text that an output may stand for.
+    pub(crate) fn expanded(&self) -> u64 {
+        (self.output as u64).saturating_mul(EXPANDED)
     }
 
     /// The limit in words, in the unit of its variable: "60 seconds".
     pub(crate) fn describe(&self, limit: Limit) -> String {
         let n = match limit {
             Limit::Time => return format!("{} seconds", self.time.as_secs_f64()),
+            Limit::Wait => return format!("{} seconds", self.wait.as_secs_f64()),
             Limit::Memory => self.memory >> 20,
             Limit::Stack => self.stack >> 20,
             Limit::Output => self.output >> 20,
+            Limit::Expanded => return format!("{} {}", self.expanded() >> 20, limit.unit()),
+            Limit::Compiler => self.compiler >> 20,
             Limit::Print => self.print >> 10,
             Limit::Questions => return self.questions.to_string(),
         };
@@ -175,8 +213,19 @@ impl fmt::Display for Exceeded {
             Limit::Memory => write!(f, "it wanted more than {allowed} of memory")?,
             Limit::Stack => write!(f, "it recursed until its stack was larger than {allowed}")?,
             Limit::Output => write!(f, "its output is larger than {allowed}")?,
+            Limit::Expanded => write!(
+                f,
+                "its output, or a question to the compiler, stands for more than {allowed} of text, by naming the same tokens again and again"
+            )?,
             Limit::Print => write!(f, "it printed more than {allowed}")?,
             Limit::Questions => write!(f, "it asked more than {allowed} questions about its input")?,
+            Limit::Compiler => write!(
+                f,
+                "its questions would have the compiler read and write more than {allowed} to answer them"
+            )?,
+            Limit::Wait => {
+                write!(f, "it waited for more than {allowed} for the compiler's answers to its questions")?
+            }
         }
         let unit = self.limit.unit();
         write!(

@@ -112,6 +112,14 @@ pub const MAX_DEPTH: usize = 2_000;
 /// million times.
 pub const MAX_TOKENS: u64 = 20_000_000;
 
+/// What rustc's printer makes of tokens, for [`Expanded::printed`]: it begins a new line in a group, and after some 60
+/// characters, indented by four for each group around (`compiler/rustc_ast_pretty/src/pp.rs`).
+const LINE: u64 = 20;
+const INDENT: u64 = 4;
+
+/// What a group adds to the text of its tokens: delimiters, and up to three lines that they begin.
+const GROUP_TEXT: u32 = 3 * LINE as u32;
+
 /// The characters a `Punct` can be (`library/proc_macro/src/lib.rs`, `Punct::new`).
 pub const PUNCT_CHARS: &[u8] = b"=<>!~+-*/%^&|@.,;:#$?'";
 
@@ -213,6 +221,16 @@ pub enum InTree<'a> {
 }
 
 impl InTree<'_> {
+    /// Bytes that the tree takes when it is printed, with a space behind it and without its contents.
+    fn text(&self) -> u32 {
+        match self {
+            InTree::Ident { text, raw } => text_of(text, if *raw { RAW_MARK } else { 0 }),
+            InTree::Literal { text } => text_of(text, 0),
+            InTree::Punct { .. } => 2,
+            InTree::Group { .. } => GROUP_TEXT,
+        }
+    }
+
     /// How many handles the tree takes, its contents included.
     #[must_use]
     pub fn handles(&self) -> u32 {
@@ -658,8 +676,11 @@ impl OutputWriter {
 pub struct Shape {
     /// For each handle: [`LEAF`], [`DELIMITER`], or a group's number of handles, all of it counted.
     sizes: Vec<u32>,
-    /// Handles of each stream.
-    streams: Vec<u32>,
+    /// For each handle, and behind the last: bytes of text that stand before it, with a space behind each token. An input
+    /// is a frame at most, so they fit.
+    before: Vec<u32>,
+    /// First handle and handles of each stream.
+    streams: Vec<(u32, u32)>,
     /// How deep its groups nest.
     depth: usize,
 }
@@ -687,6 +708,7 @@ impl Shape {
     fn of_streams(bytes: &[u8], streams: &[StreamAt], handles: u32) -> Result<Self, Malformed> {
         // `handles` trees exist in `bytes`, so this allocation is in proportion to them.
         let mut sizes = vec![LEAF; handles as usize];
+        let mut before = vec![0; handles as usize + 1];
         let mut depth = 0;
         let mut todo: Vec<(StreamAt, usize)> = streams.iter().map(|s| (*s, 0)).collect();
         while let Some((s, around)) = todo.pop() {
@@ -696,15 +718,26 @@ impl Shape {
             let mut handle = s.first_handle;
             while !r.is_empty() {
                 let tree = read_tree(&mut r, handle)?;
+                let h = handle as usize;
                 if let InTree::Group { contents, .. } = tree {
-                    let h = handle as usize;
                     sizes[h..h + 3].copy_from_slice(&[tree.handles(), DELIMITER, DELIMITER]);
                     todo.push((contents, around + 1));
                 }
+                before[h + 1] = tree.text();
                 handle += tree.handles();
             }
         }
-        Ok(Self { sizes, streams: streams.iter().map(|s| s.handles).collect(), depth })
+        let mut sum = 0u32;
+        for text in &mut before {
+            sum = sum.saturating_add(*text);
+            *text = sum;
+        }
+        Ok(Self {
+            sizes,
+            before,
+            streams: streams.iter().map(|s| (s.first_handle, s.handles)).collect(),
+            depth,
+        })
     }
 
     #[must_use]
@@ -717,62 +750,131 @@ impl Shape {
         self.sizes.get(handle as usize).copied().unwrap_or(DELIMITER)
     }
 
-    /// How many tokens a piece stands for, a group's delimiters counted too. The error says what it should have
-    /// referred to.
-    fn size(&self, tree: &OutTree<'_>, texts: &[Shape]) -> Result<u32, &'static str> {
-        let text = |number: u32| texts.get(number as usize).ok_or("a number of a text before it");
-        match *tree {
-            OutTree::RefTree(h) if self.at(h) == DELIMITER => Err("a handle of an input token"),
-            OutTree::RefContents(h) if self.at(h) <= LEAF => Err("a handle of an input group"),
-            OutTree::RefTree(h) | OutTree::RefContents(h) => Ok(self.at(h)),
-            OutTree::RefStream(n) => {
-                self.streams.get(usize::from(n)).copied().ok_or("a number of an input stream")
-            }
-            OutTree::LexedTree { text: n, handle } => match text(n)?.at(handle) {
-                DELIMITER => Err("a handle of a text's token"),
-                size => Ok(size),
-            },
-            OutTree::LexedContents { text: n, handle } => match text(n)?.at(handle) {
-                DELIMITER | LEAF => Err("a handle of a text's group"),
-                size => Ok(size),
-            },
-            OutTree::LexedStream { text: n } => Ok(text(n)?.handles()),
-            _ => Ok(1),
+    /// What stands from one handle on. `None` if no leaf or group begins there.
+    fn tree(&self, handle: u32) -> Option<Piece> {
+        match self.at(handle) {
+            DELIMITER => None,
+            handles => Some(self.piece(handle, handles)),
         }
+    }
+
+    /// What stands in a group, its delimiters counted too. `None` if none begins with this handle.
+    fn group(&self, handle: u32) -> Option<Piece> {
+        self.tree(handle).filter(|piece| piece.tokens > LEAF)
+    }
+
+    /// All of one stream.
+    fn stream(&self, number: usize) -> Option<Piece> {
+        self.streams.get(number).map(|&(first, handles)| self.piece(first, handles))
+    }
+
+    fn piece(&self, first: u32, handles: u32) -> Piece {
+        let before = |handle: u32| self.before.get(handle as usize).copied().unwrap_or_default();
+        let text = before(first.saturating_add(handles)).saturating_sub(before(first));
+        Piece { tokens: handles, text, depth: self.depth }
+    }
+}
+
+/// What a piece of an output stands for.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    /// Tokens, a group's delimiters counted too.
+    tokens: u32,
+    /// Bytes of their text, as [`Shape::before`] counts them.
+    text: u32,
+    /// How deep groups nest in it, at most.
+    depth: usize,
+}
+
+impl Piece {
+    /// The error says what the piece should have referred to.
+    fn of(tree: &OutTree<'_>, shape: &Shape, texts: &[Shape]) -> Result<Self, &'static str> {
+        let named = |number: u32| texts.get(number as usize).ok_or("a number of a text before it");
+        match *tree {
+            OutTree::RefTree(handle) => shape.tree(handle).ok_or("a handle of an input token"),
+            OutTree::RefContents(handle) => shape.group(handle).ok_or("a handle of an input group"),
+            OutTree::RefStream(n) => shape.stream(n.into()).ok_or("a number of an input stream"),
+            OutTree::LexedTree { text, handle } => {
+                named(text)?.tree(handle).ok_or("a handle of a text's token")
+            }
+            OutTree::LexedContents { text, handle } => {
+                named(text)?.group(handle).ok_or("a handle of a text's group")
+            }
+            OutTree::LexedStream { text } => named(text)?.stream(0).ok_or("a number of a text before it"),
+            // rustc lexes it whole, whatever is used of it; its tokens are counted when they have been read.
+            OutTree::Text { text, .. } => Ok(Self { tokens: 1, text: text_of(text, 0), depth: 0 }),
+            OutTree::Ident { text, .. } => Ok(Self { tokens: 1, text: text_of(text, RAW_MARK), depth: 0 }),
+            OutTree::Literal { text, .. } => Ok(Self { tokens: 1, text: text_of(text, 0), depth: 0 }),
+            OutTree::Punct { .. } => Ok(Self { tokens: 1, text: 2, depth: 0 }),
+            OutTree::Group { .. } => Ok(Self { tokens: 1, text: GROUP_TEXT, depth: 0 }),
+        }
+    }
+}
+
+/// Bytes of `r#`.
+const RAW_MARK: u32 = 2;
+
+/// Bytes that a token of this text takes when it is printed, with a space behind it.
+fn text_of(text: &str, more: u32) -> u32 {
+    (text.len() as u32).saturating_add(more + 1)
+}
+
+/// What an output stands for once its references are followed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Expanded {
+    /// Tokens, a group's delimiters counted too. At most [`MAX_TOKENS`].
+    pub tokens: u64,
+    /// Bytes of the tokens' text, with what stands between them on one line.
+    pub text: u64,
+    /// How deep its groups nest, at most; those of the input count here.
+    pub depth: usize,
+}
+
+impl Expanded {
+    /// How many bytes rustc's `to_string` can make of it: lines are indented.
+    #[must_use]
+    pub fn printed(&self) -> u64 {
+        let indented = (self.text / LINE).saturating_mul(INDENT).saturating_mul(self.depth as u64);
+        self.text.saturating_add(indented)
+    }
+
+    fn add(&mut self, piece: Piece, around: usize) {
+        self.tokens += u64::from(piece.tokens);
+        self.text += u64::from(piece.text);
+        self.depth = self.depth.max(around + piece.depth);
     }
 }
 
 /// Walks an output and checks its form: tags, lengths, references, spans and depth. `new` is called for every *new* token
 /// and every text, and decides whether a token's text is one token of that kind, and a text lexed to its stream (the wire
-/// knows no lexical rules).
+/// knows no lexical rules). Returns what the output stands for.
 pub fn check_output(
     bytes: &[u8],
     shape: &Shape,
     mut new: impl FnMut(&OutTree<'_>) -> Result<(), &'static str>,
-) -> Result<(), Malformed> {
+) -> Result<Expanded, Malformed> {
     let mut r = Reader::new(bytes);
     let derived = read_derived(&mut r, shape.handles())?.len() as u32;
     let mut open: Vec<usize> = Vec::new();
     let mut texts: Vec<Shape> = Vec::new();
-    let mut tokens = 0;
+    let mut whole = Expanded::default();
     loop {
         while open.last() == Some(&r.pos()) {
             open.pop();
         }
         if r.is_empty() && open.is_empty() {
-            return Ok(());
+            return Ok(whole);
         }
         let at = r.pos();
         let tree = read_out(&mut r, shape.handles(), derived)?;
         let bad = |expected| Malformed { expected, at };
-        tokens += u64::from(shape.size(&tree, &texts).map_err(bad)?);
+        whole.add(Piece::of(&tree, shape, &texts).map_err(bad)?, open.len());
         match tree {
             OutTree::RefTree(_) | OutTree::RefContents(_) | OutTree::RefStream(_) => {}
             OutTree::Text { lexed, .. } => {
                 new(&tree).map_err(bad)?;
                 let text = Shape::of_lexed(lexed).map_err(|e| bad(e.expected))?;
-                // rustc lexes it whole, whatever is used of it.
-                tokens += u64::from(text.handles());
+                whole.tokens += u64::from(text.handles());
                 texts.push(text);
             }
             OutTree::LexedTree { text, .. }
@@ -785,6 +887,7 @@ pub fn check_output(
             }
             OutTree::Group { end, .. } => {
                 open.push(end);
+                whole.depth = whole.depth.max(open.len());
                 if open.len() > MAX_DEPTH {
                     return Err(bad("groups nested less deep"));
                 }
@@ -793,7 +896,7 @@ pub fn check_output(
                 new(&tree).map_err(bad)?;
             }
         }
-        if tokens > MAX_TOKENS {
+        if whole.tokens > MAX_TOKENS {
             return Err(bad("fewer tokens"));
         }
         if open.iter().next_back().is_some_and(|&end| r.pos() > end) {

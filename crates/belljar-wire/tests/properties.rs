@@ -460,3 +460,52 @@ fn a_length_can_not_claim_memory() {
     assert!(message::receive(&mut &frame[..], &mut buffer).is_err());
     assert!(buffer.capacity() < 1 << 16);
 }
+
+#[test]
+fn an_output_is_as_large_as_what_it_refers_to() {
+    let bytes = input_of(&[
+        vec![Tree::Ident("abc".into(), true)],
+        vec![
+            Tree::Literal("12".into()),
+            Tree::Group(Delimiter::Brace, vec![Tree::Ident("ab".into(), false)]),
+        ],
+    ]);
+    let shape = Shape::of(&bytes).unwrap();
+    let lexed = lexed_of(&[Tree::Ident("a".into(), false), Tree::Group(Delimiter::Brace, vec![])]);
+    let of = |put: &dyn Fn(&mut OutputWriter)| {
+        let mut w = OutputWriter::new();
+        put(&mut w);
+        let expanded = check_output(&w.finish(&[]), &shape, |_| Ok(())).unwrap();
+        (expanded.tokens, expanded.text)
+    };
+    // A space stands behind each token, and a group counts as 60.
+    assert_eq!(of(&|w| w.ref_tree(0)), (1, 6));
+    assert_eq!(of(&|w| w.ref_stream(0)), (1, 6));
+    assert_eq!(of(&|w| w.ref_tree(1)), (1, 3));
+    assert_eq!(of(&|w| w.ref_tree(2)), (4, 63));
+    assert_eq!(of(&|w| w.ref_contents(2)), (4, 63));
+    assert_eq!(of(&|w| w.ref_tree(5)), (1, 3));
+    assert_eq!(of(&|w| w.ref_stream(1)), (5, 66));
+    assert_eq!(of(&|w| (0..1000).for_each(|_| w.ref_stream(1))), (5000, 66_000));
+    assert_eq!(of(&|w| w.punct(b',', false, WireSpan::CALL_SITE)), (1, 2));
+    assert_eq!(of(&|w| w.text("a{}", &lexed)), (5, 4));
+    let twice = |w: &mut OutputWriter| {
+        w.text("a{}", &lexed);
+        w.lexed_stream(0);
+        w.lexed_tree(0, 1);
+    };
+    assert_eq!(of(&twice), (5 + 4 + 3, 4 + 62 + 60));
+}
+
+#[test]
+fn what_is_printed_is_longer_the_deeper_it_stands() {
+    let bytes = input_of(&[vec![Tree::Group(Delimiter::Brace, vec![Tree::Ident("a".into(), false)])]]);
+    let shape = Shape::of(&bytes).unwrap();
+    let mut w = OutputWriter::new();
+    let group = w.begin_group(Delimiter::Brace, WireSpan::CALL_SITE);
+    w.ref_tree(0);
+    w.end_group(group);
+    let expanded = check_output(&w.finish(&[]), &shape, |_| Ok(())).unwrap();
+    assert_eq!(expanded.depth, 2);
+    assert_eq!(expanded.printed(), 122 + 6 * 4 * 2);
+}

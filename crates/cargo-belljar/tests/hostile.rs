@@ -134,6 +134,27 @@ failing! {
 }
 
 #[test]
+fn no_text_overflows_the_compilers_stack() {
+    let calls = ["literal", "raw", "shebang", "guarded", "stream"];
+    let lines: String =
+        calls.iter().map(|call| format!("    println!(\"{{}}\", hostile::lexes_deep!({call}));\n")).collect();
+    let project = victim("hostile", "macros", &format!("fn main() {{\n{lines}}}\n"));
+    // In which `cr` is no prefix of a literal.
+    let manifest = project.read("Cargo.toml").replace("2024", "2018");
+    project.file("Cargo.toml", &manifest);
+    let done = run(&mut project.belljar(&["run", "--quiet"])).ok();
+    assert_eq!(done.stdout, "delimiters are nested too deeply\n".repeat(calls.len()));
+}
+
+#[test]
+fn a_macro_that_has_rustc_print_without_end() {
+    let stderr = fails(&format!("prints_much!(\"{}\")", "a".repeat(1000))).stderr;
+    assert!(stderr.contains("belljar: `prints_much!` of hostile 0.1.0 can't be expanded"), "{stderr}");
+    assert!(stderr.contains("stands for more than 256 MiB of text"), "{stderr}");
+    assert!(stderr.contains("BELLJAR_LIMIT_OUTPUT"), "{stderr}");
+}
+
+#[test]
 fn a_macro_that_prints_without_end() {
     let stderr = fails("print_forever!()").stderr;
     // What it printed up to the limit stands there; the error stands on lines of its own.

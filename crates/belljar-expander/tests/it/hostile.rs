@@ -359,6 +359,144 @@ fn rustc_is_not_made_to_lex_without_end() {
     assert!(matches!(replied.answer, Answer::Done(_)), "{replied:?}");
 }
 
+/// A question, to be asked some times, of a macro whose input is a literal of 10 KB.
+fn asking(question: &[u8], times: u32) -> (String, Vec<u8>) {
+    let mut w = InputWriter::new(1);
+    w.begin_stream();
+    w.literal(&format!("\"{}\"", "a".repeat(10_000)));
+    w.end_stream();
+    let wat = guest_with(
+        &format!(r#"(data (i32.const 0x30000) "{}")"#, wat_bytes(question)),
+        &format!(
+            "(loop $on
+                (drop (call $ask (i32.const 0x30000) (i32.const {})))
+                (local.set $i (i32.add (local.get $i) (i32.const 1)))
+                (br_if $on (i32.lt_u (local.get $i) (i32.const {times}))))
+             (call $same)",
+            question.len()
+        ),
+    );
+    (wat.replace(r#"(memory (export "memory") 2)"#, r#"(memory (export "memory") 8)"#), w.into_bytes())
+}
+
+/// Names the first token of the input some times.
+fn naming(times: u32) -> Vec<u8> {
+    let mut w = OutputWriter::new();
+    (0..times).for_each(|_| w.ref_tree(0));
+    w.finish(&[])
+}
+
+fn print(output: &[u8]) -> Vec<u8> {
+    [&[6], output].concat()
+}
+
+#[test]
+fn what_an_output_stands_for_is_limited() {
+    let mut shim = Shim::new();
+    // 4 MiB at a limit of 1 MiB for what is returned, 10 KB a time: the output itself is 1 KB.
+    let (too_large, input) = asking(&print(&naming(420)), 1);
+    let module = shim.put(&too_large);
+    let text = shim.call(module, &input, |_| panic!("it was asked")).answer.failed();
+    assert!(text.contains("`m!` of evil 1.2.3"), "{text}");
+    assert!(
+        text.contains("stands for more than 4 MiB of text") && text.contains("BELLJAR_LIMIT_OUTPUT"),
+        "{text}"
+    );
+    let (fits, input) = asking(&print(&naming(419)), 1);
+    let module = shim.put(&fits);
+    assert!(matches!(shim.call(module, &input, |_| vec![0]).answer, Answer::Done(_)));
+
+    // Beside the input, not in its place.
+    let module = shim.put(&returning(&naming(420)).replace("8192", "65536"));
+    let text = shim.call(module, &input, |_| vec![]).answer.failed();
+    assert!(text.contains("stands for more than 4 MiB of text"), "{text}");
+
+    // Few tokens, but each on a line of its own behind thousands of spaces.
+    let mut w = OutputWriter::new();
+    let open: Vec<_> = (0..1500).map(|_| w.begin_group(Delimiter::Brace, WireSpan::CALL_SITE)).collect();
+    (0..100).for_each(|_| w.ref_tree(0));
+    open.into_iter().rev().for_each(|group| w.end_group(group));
+    let (indented, input) = asking(&print(&w.finish(&[])), 1);
+    let module = shim.put(&indented);
+    let text = shim.call(module, &input, |_| panic!("it was asked")).answer.failed();
+    assert!(text.contains("stands for more than 4 MiB of text"), "{text}");
+}
+
+#[test]
+fn what_questions_cost_rustc_is_limited_together() {
+    let limited = || Shim::with(|config| config.limits = Ok(Limits { compiler: 1 << 20, ..small() }));
+    let refused = |shim: &mut Shim, question: &[u8], answer: &[u8], times: usize| {
+        let (wat, input) = asking(question, 100);
+        let module = shim.put(&wat);
+        let mut asked = 0;
+        let replied = shim.call(module, &input, |_| {
+            asked += 1;
+            answer.to_vec()
+        });
+        let text = replied.answer.failed();
+        assert!(text.contains("`m!` of evil 1.2.3"), "{text}");
+        assert!(text.contains("read and write more than 1 MiB"), "{text}");
+        assert!(text.contains("BELLJAR_LIMIT_COMPILER"), "{text}");
+        assert_eq!(asked, times);
+    };
+    // What tokens stand for: 100 KB a time.
+    refused(&mut limited(), &print(&naming(10)), &[0], 10);
+    // What is asked.
+    refused(&mut limited(), &[&[9][..], "\u{e9}".repeat(50_000).as_bytes()].concat(), &[0], 10);
+    // What is answered.
+    let answer = [&[1, 0xa0, 0x8d, 0x06][..], &[b'a'; 100_000]].concat();
+    refused(&mut limited(), &[5, 0, 2], &answer, 11);
+    // What rustc would have to say: 3,000 times with 6 KB.
+    refused(&mut limited(), &[&[7][..], "` ".repeat(3000).as_bytes()].concat(), &[2], 0);
+    // The same, of a literal in an output.
+    let mut w = OutputWriter::new();
+    w.literal(&format!("\"{}\"", "\\q".repeat(3000)), WireSpan::CALL_SITE);
+    refused(&mut limited(), &print(&w.finish(&[])), &[0], 0);
+}
+
+#[test]
+fn time_in_which_rustc_answers_is_limited() {
+    let limits = Limits { wait: Duration::from_millis(20), time: Duration::from_secs(60), ..small() };
+    let mut shim = Shim::with(|config| config.limits = Ok(limits));
+    let (wat, input) = asking(&[1, 0, 2], 100);
+    let module = shim.put(&wat);
+    let mut asked = 0;
+    let replied = shim.call(module, &input, |_| {
+        asked += 1;
+        std::thread::sleep(Duration::from_millis(10));
+        vec![1]
+    });
+    let text = replied.answer.failed();
+    assert!(text.contains("`m!` of evil 1.2.3"), "{text}");
+    assert!(
+        text.contains("waited for more than 0.02 seconds") && text.contains("BELLJAR_LIMIT_WAIT"),
+        "{text}"
+    );
+    assert!((1..=2).contains(&asked), "{asked}");
+}
+
+#[test]
+fn texts_that_rustc_nests_too_deeply_never_reach_it() {
+    let mut shim = Shim::new();
+    let deep = "(".repeat(5_000);
+    let mut cases = vec![[&[8][..], deep.as_bytes()].concat()];
+    for text in ["#!\"\n", "#\"\"", "cr\"\\\""] {
+        for kind in [7, 8] {
+            cases.push([&[kind][..], text.as_bytes(), deep.as_bytes()].concat());
+        }
+    }
+    for question in cases {
+        let (wat, input) = asking(&question, 1);
+        let module = shim.put(&wat);
+        let replied = shim.call(module, &input, |_| panic!("it was asked"));
+        assert!(matches!(replied.answer, Answer::Done(_)), "the macro is told that it is no text of Rust's");
+    }
+    // One literal since edition 2021.
+    let mut w = OutputWriter::new();
+    w.literal(&format!("cr#\"\"{deep}\"#"), WireSpan::CALL_SITE);
+    fails(&mut shim, &returning(&w.finish(&[])), "expected a literal");
+}
+
 #[test]
 fn questions_that_make_no_sense_never_reach_rustc() {
     let mut shim = Shim::new();

@@ -90,6 +90,7 @@ pub fn small() -> Limits {
         output: 1 << 20,
         print: 10_000,
         questions: 100,
+        ..Limits::default()
     }
 }
 
