@@ -170,7 +170,9 @@ fn clippy_mends_what_is_no_macro_crate() {
     let lib = project.read("app/src/lib.rs");
     project.file("app/src/lib.rs", &lib.replace("    mac::hello!()", "    return mac::hello!();"));
     let done = run(&mut project.belljar(&["clippy", "--fix", "--allow-no-vcs", "--workspace"])).failed();
-    insta::assert_snapshot!(done.stderr, @"
+    // Whether it is sealed before depends on what the store has.
+    let error = done.stderr.find("error:").map(|at| &done.stderr[at..]);
+    insta::assert_snapshot!(error.unwrap_or(&done.stderr), @"
     error: mac: `cargo clippy --fix` would compile and load this macro crate without belljar
     next: mend the other packages with `-p`, or use `cargo belljar clippy` and mend mac by hand
     ");
