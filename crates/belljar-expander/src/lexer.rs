@@ -428,7 +428,7 @@ impl Survey {
                     let sound = literal_is_sound(part, kind, suffix_start);
                     let suffix = part.get(suffix_start as usize..).unwrap_or_default();
                     let doubted = match kind {
-                        LiteralKind::Char { terminated } => !sound && !(terminated && part.is_ascii()),
+                        LiteralKind::Char { terminated } => !(sound || terminated && part.is_ascii()),
                         LiteralKind::RawCStr { .. } => !is_plain_raw_c_string(part),
                         _ => !suffix.is_ascii(),
                     };
