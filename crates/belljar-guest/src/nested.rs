@@ -329,15 +329,15 @@ impl Nested {
 /// Where rustc, called with these, writes what it has read.
 fn dep_info(args: &[OsString]) -> Option<Utf8PathBuf> {
     let texts = || args.iter().filter_map(|a| a.to_str());
-    let emits = texts().filter_map(|a| a.strip_prefix("--emit=")).flat_map(|list| list.split(','));
-    let kind = emits.filter(|kind| kind.starts_with("dep-info")).last()?;
+    let mut emits = texts().filter_map(|a| a.strip_prefix("--emit=")).flat_map(|list| list.split(','));
+    let kind = emits.rfind(|kind| kind.starts_with("dep-info"))?;
     if let Some(path) = kind.strip_prefix("dep-info=") {
         return Some(path.into());
     }
     let value = |flag: &str| texts().zip(texts().skip(1)).find(|(f, _)| *f == flag).map(|(_, value)| value);
     let extra = texts()
         .filter_map(|a| a.strip_prefix("-Cextra-filename=").or_else(|| a.strip_prefix("extra-filename=")))
-        .last();
+        .next_back();
     let name = format!("{}{}.d", value("--crate-name")?, extra.unwrap_or_default());
     Some(Utf8Path::new(value("--out-dir")?).join(name))
 }
