@@ -138,6 +138,10 @@ impl Expander {
                     message.into_iter().chain(Some(refused).filter(|lines| !lines.is_empty())).collect();
                 Ok(Outcome::Panicked((!shown.is_empty()).then(|| shown.join("\n\n"))))
             }
+            Ok(done) if call.complains => match call.tell_refused(name()) {
+                Ok(()) => Ok(done),
+                Err(error) => Err(Ended::Gone(error)),
+            },
             Ok(done) => Ok(done),
             Err(Stopped::Failed(cause)) => Err(failed(name(), cause, std::mem::take(&mut call.attempts))),
             Err(Stopped::Gone(error)) => Err(Ended::Gone(error)),

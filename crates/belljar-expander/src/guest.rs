@@ -19,7 +19,7 @@ use wasmtime::{Caller, Extern, Linker, Memory, ResourceLimiter, Store, Trap, Upd
 use crate::attempts::Attempts;
 use crate::channel::Channel;
 use crate::engine::{Loaded, Runtime};
-use crate::error::{Cause, Frames, ServeError};
+use crate::error::{Cause, Frames, MacroName, ServeError};
 use crate::lexer::{self, Lexed};
 use crate::limits::{self, Exceeded, Limit, Limits};
 use crate::memory;
@@ -94,7 +94,12 @@ pub(crate) struct Call {
     waited: Duration,
     printed: usize,
     table: usize,
+    /// Whether the macro writes a `compile_error!`: an expansion that fails in its own words.
+    pub(crate) complains: bool,
 }
+
+/// The macro by which a macro says what is wrong.
+const COMPLAINT: &str = "compile_error";
 
 /// What a macro is called with.
 pub(crate) struct Arguments<'a> {
@@ -132,12 +137,22 @@ impl Call {
             compiler: 0,
             waited: Duration::ZERO,
             printed: 0,
+            complains: false,
             table: 0,
         })
     }
 
     pub(crate) fn exceeded(&self, limit: Limit) -> Exceeded {
         Exceeded { limit, allowed: self.limits.describe(limit) }
+    }
+
+    /// Prints what was refused, if anything was: what the macro complains of may come from that, and its words don't say so.
+    pub(crate) fn tell_refused(&mut self, macro_name: Option<MacroName>) -> Result<(), ServeError> {
+        let lines = self.attempts.lines();
+        let (Some(name), false) = (macro_name, lines.is_empty()) else { return Ok(()) };
+        let text =
+            format!("note: belljar: {name} reports an error\n{:>10}{}\n", "", lines.join("\n          "));
+        self.channel.print(2, text.as_bytes())
     }
 
     /// Sends on what the guest prints to standard output (1) or error (2).
@@ -263,6 +278,11 @@ impl Call {
 
     /// Whether a new token's text is one token of that kind, and a text lexed to its stream.
     fn check_new(&mut self, new: &OutTree<'_>) -> Result<(), Bad> {
+        match *new {
+            OutTree::Text { text, .. } if text.contains(COMPLAINT) => self.complains = true,
+            OutTree::Ident { text: COMPLAINT, .. } => self.complains = true,
+            _ => {}
+        }
         match *new {
             OutTree::Text { text, lexed } => self.check_text(text, lexed),
             OutTree::Ident { text, raw, .. } if !lexer::is_identifier(text, raw) => {

@@ -131,6 +131,7 @@ failing! {
     a_macro_that_takes_to_nowhere: "takes_to_nowhere!()";
     a_macro_that_panics_with_rubbish: "panics_with_rubbish!()";
     a_refused_file_is_named_when_the_macro_fails: "read_file_or_panic!(\"/etc/passwd\")";
+    a_refused_file_is_named_when_the_macro_reports_an_error: "read_file_or_report!(\"/etc/passwd\")";
 }
 
 #[test]
