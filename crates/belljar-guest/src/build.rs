@@ -401,9 +401,11 @@ impl<'a> Builder<'a> {
         let waiting = || self.progress.step("Blocking", "waiting for another belljar that seals macros");
         // Cargo would wait as well, but without a word.
         let _target = self.store.lock_or_wait(&prune::lock_name(&target_dir), waiting)?;
-        let mut todo = todo;
         // One that was there before may be damaged, and cargo would take what is in it for fresh for ever.
         let fresh = !target_dir.is_dir();
+        if fresh {
+            tree::discard(&target_dir);
+        }
         std::fs::create_dir_all(&target_dir).and_then(|()| prune::used(&target_dir)).map_err(io)?;
         let mut ran = self.run(workspace, &todo, &sysroot, &libraries, &host, &target_dir);
         if matches!(ran, Err(Failed { damage: true, .. })) && !fresh {

@@ -142,9 +142,14 @@ pub(crate) fn cargo_home() -> Option<Utf8PathBuf> {
     home.or_else(|| Some(Utf8PathBuf::from_path_buf(std::env::home_dir()?).ok()?.join(".cargo")))
 }
 
+/// The path without links and `..`: the same directory must be found again under the same name. As it is where there is
+/// nothing.
+pub(crate) fn real(path: &Utf8Path) -> Utf8PathBuf {
+    path.canonicalize_utf8().unwrap_or_else(|_| path.to_owned())
+}
+
 /// Is this where cargo itself puts what it has fetched, under a name that stands for the content?
 pub(crate) fn is_fetched(dir: &Utf8Path) -> bool {
-    let real = |path: &Utf8Path| path.canonicalize_utf8().unwrap_or_else(|_| path.to_owned());
     let Some(home) = cargo_home() else { return false };
     ["registry/src", "git/checkouts"].iter().any(|area| real(dir).starts_with(real(&home.join(area))))
 }

@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use toml_edit::{DocumentMut, Item, TableLike};
 
 use crate::build::{GuestRequest, Origin};
-use crate::config::{self, Config, text_of};
+use crate::config::{self, Config, real, text_of};
 use crate::inside::{field, version_line};
 use crate::lock::Lockfile;
 use crate::toolchain::Toolchain;
@@ -150,7 +150,7 @@ fn local_packages(
         todo.push(dir.to_owned());
     }
     if !by_path.is_empty() {
-        todo.extend(config.patches.iter().map(|dir| clean(dir)));
+        todo.extend(config.patches.iter().map(|dir| real(dir)));
         let root = document(&request.workspace_root).unwrap_or_default();
         for (_, entries) in root.get("patch").and_then(Item::as_table_like).into_iter().flat_map(|t| t.iter())
         {
@@ -197,7 +197,7 @@ fn paths(
     let mut paths = Vec::new();
     for (name, dependency) in dependencies.into_iter().flat_map(|t| t.iter()) {
         if let Some(path) = dependency.get("path").and_then(Item::as_str) {
-            paths.push(clean(&base.join(path)));
+            paths.push(real(&base.join(path)));
         } else if dependency.get("workspace").and_then(Item::as_bool) == Some(true) {
             let workspace = inherits.into_iter().flat_map(Utf8Path::ancestors).find_map(|dir| {
                 let doc = document(dir)?;
@@ -205,15 +205,10 @@ fn paths(
             });
             let path = workspace.as_ref().and_then(|(dir, doc)| {
                 let path = doc.get("workspace")?.get("dependencies")?.get(name)?.get("path")?.as_str()?;
-                Some(clean(&dir.join(path)))
+                Some(real(&dir.join(path)))
             });
             paths.extend(path);
         }
     }
     paths
-}
-
-/// Without `..`: the same directory must be found again under the same name.
-fn clean(path: &Utf8Path) -> Utf8PathBuf {
-    path.canonicalize_utf8().unwrap_or_else(|_| path.to_owned())
 }

@@ -6,7 +6,8 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::{GuestError, config};
+use crate::GuestError;
+use crate::config::{self, real};
 
 /// Where a unit's sources may lie, and where rustc says which they are.
 #[derive(Debug)]
@@ -39,7 +40,6 @@ impl Sources {
 /// The directories that a package in `dir` may be made of: its own; the repository that it was fetched with; the user's
 /// workspace, if it is a part of that and not a copy of somebody else's package in it.
 pub(crate) fn places(dir: &Utf8Path, workspace_root: &Utf8Path) -> Vec<Utf8PathBuf> {
-    let real = |path: &Utf8Path| path.canonicalize_utf8().unwrap_or_else(|_| path.to_owned());
     let dir = real(dir);
     let mut places = vec![dir.clone()];
     let below = |area: &str| {
