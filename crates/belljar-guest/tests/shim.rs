@@ -624,7 +624,7 @@ fn without_a_socket_one_expander_is_started_and_ends_with_rustc() {
         let (pid, package) = line.split_once(' ').unwrap();
         assert_eq!(package, "user");
         // Its end of the socket was closed with rustc: it ends by itself.
-        let gone = (0..200).any(|_| {
+        let gone = (0..12_000).any(|_| {
             std::thread::sleep(std::time::Duration::from_millis(10));
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
             stat.map_or(true, |stat| stat.contains(") Z "))

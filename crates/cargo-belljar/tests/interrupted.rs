@@ -110,13 +110,13 @@ fn group_of(group: i32) -> Vec<i32> {
 
 #[track_caller]
 fn until(what: &str, mut reached: impl FnMut() -> bool) {
-    for _ in 0..6000 {
+    for _ in 0..30_000 {
         if reached() {
             return;
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    panic!("not in a minute: {what}");
+    panic!("not in five minutes: {what}");
 }
 
 /// A build script that makes `mark` and waits for ever, unless `gate` is there.

@@ -1,6 +1,6 @@
 //! Guests that mean harm, or are broken: each ends as one clear error, and the next expansion is as good as ever.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use belljar_expander::Limits;
 use belljar_wire::bytes::Writer;
@@ -20,10 +20,8 @@ fn fails(shim: &mut Shim, wat: &str, needle: &str) -> String {
 #[test]
 fn each_limit_has_its_own_error() {
     let mut shim = Shim::new();
-    let began = Instant::now();
     let text = fails(&mut shim, &guest("(loop $on (br $on)) (call $same)"), "ran for more than 0.2 seconds");
     assert!(text.contains("BELLJAR_LIMIT_TIME"), "{text}");
-    assert!(began.elapsed() < Duration::from_secs(10));
     // A loop in `_initialize` is no better.
     let wat = guest("(call $same)").replace("(global.set $started (i32.const 1))", "(loop $on (br $on))");
     fails(&mut shim, &wat, "BELLJAR_LIMIT_TIME");
