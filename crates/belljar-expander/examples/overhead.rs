@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use belljar_expander::{Config, Expander};
+use belljar_policy::Policy;
 use belljar_store::Store;
 use belljar_wire::abi::EntryKind;
 use belljar_wire::bytes::Writer;
@@ -101,7 +102,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let (ours, theirs) = UnixStream::pair()?;
     let expander =
-        thread::spawn(move || Expander::new(Config::of_environment(store, "measured")).serve(theirs));
+        thread::spawn(move || Expander::new(Config::of_environment(store, Policy::default())).serve(theirs));
     let mut buffer = Vec::new();
     let mut expand = || -> Result<Duration, Box<dyn std::error::Error>> {
         let began = Instant::now();

@@ -45,7 +45,7 @@ impl From<io::Error> for ServeError {
 }
 
 /// The macro that an error is about, as its user knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct MacroName {
     pub kind: EntryKind,
     pub name: String,

@@ -1,11 +1,11 @@
 //! The conversation with one shim: a request in, the expansion out, until the shim is done.
 
-use std::ffi::OsString;
+use std::collections::HashMap;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
 
-use belljar_policy::Policy;
+use belljar_policy::{Policy, Rules};
 use belljar_store::{ModuleDigest, Store};
 use belljar_wire::message::{Expand, OTHER_PROTOCOL, kind};
 
@@ -15,6 +15,7 @@ use crate::engine::{self, Runtime};
 use crate::error::{Cause, ExpandError, MacroName, ServeError};
 use crate::guest::{self, Arguments, Call, Outcome, Stopped};
 use crate::limits::{BadLimit, Limits};
+use crate::record::Recorder;
 use crate::wasi::Wasi;
 
 /// What an expander works with.
@@ -30,18 +31,18 @@ pub struct Config {
     pub seed: Vec<u8>,
     /// The guests' wall clock, in seconds since 1970.
     pub source_date_epoch: Option<u64>,
+    /// Gets to know what was wanted and seen.
+    pub recorder: Arc<Recorder>,
 }
 
 impl Config {
-    /// The built-in policy and the defaults, with what this process's environment says about limits and the clock. It
-    /// must be the environment that cargo gave to the rustc that compiles `crate_name`.
+    /// This policy, and what this process's environment says about limits and the clock.
     #[must_use]
-    pub fn of_environment(store: Store, crate_name: &str) -> Self {
-        let name: (OsString, OsString) = ("CARGO_CRATE_NAME".into(), crate_name.into());
-        let name = Some(name).filter(|_| !crate_name.is_empty());
+    pub fn of_environment(store: Store, policy: Policy) -> Self {
         Self {
             store,
-            policy: Policy::built_in(std::env::vars_os().chain(name)),
+            policy,
+            recorder: Arc::default(),
             limits: Limits::of_environment(),
             seed: Vec::new(),
             source_date_epoch: std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|t| t.parse().ok()),
@@ -52,15 +53,21 @@ impl Config {
 /// Runs macros for shims. Cheap to make: the engine is started for the first expansion.
 pub struct Expander {
     config: Config,
-    policy: Arc<Policy>,
+    /// The rules of each macro package that was used, by its name and version.
+    rules: HashMap<(String, String), Arc<Rules>>,
     runtime: Option<Runtime>,
 }
 
 impl Expander {
     #[must_use]
     pub fn new(config: Config) -> Self {
-        let policy = Arc::new(config.policy.clone());
-        Self { config, policy, runtime: None }
+        Self { config, rules: HashMap::new(), runtime: None }
+    }
+
+    fn rules(&mut self, package: &str, version: &str) -> Arc<Rules> {
+        let of = (package.to_owned(), version.to_owned());
+        let policy = &self.config.policy;
+        Arc::clone(self.rules.entry(of).or_insert_with(|| Arc::new(policy.rules(package, version))))
     }
 
     /// Answers the shim at the other end of `stream` until it closes its end. An expansion that fails is an answer; an
@@ -123,14 +130,25 @@ impl Expander {
             Ok(limits) => *limits,
             Err(bad) => return (Err(failed(name(), bad.clone().into(), Attempts::default())), channel),
         };
+        let rules = self.rules(expand.package, expand.version);
         let wasi = Wasi::new(&self.config.seed, self.config.source_date_epoch, &arguments);
-        let call = match Call::new(Arc::clone(&self.policy), limits, channel, wasi, expand.input) {
+        let call = match Call::new(Arc::clone(&rules), limits, channel, wasi, expand.input) {
             Ok(call) => call,
             Err((malformed, channel)) => {
                 return (Err(failed(name(), Cause::Request(malformed), Attempts::default())), channel);
             }
         };
         let (outcome, mut call) = self.run(limits, call, &arguments);
+        let lost = matches!(outcome, Err(Stopped::Gone(_) | Stopped::Failed(Cause::Unanswered)));
+        let site = if lost || !call.attempts.tell() { Ok(None) } else { call.call_site() };
+        let seen = std::mem::take(&mut call.observations);
+        if let Some(name) = name() {
+            let (attempts, site) = (&call.attempts, site.as_ref().ok().and_then(Option::as_ref));
+            self.config.recorder.add(&name, rules.digest(), attempts, seen, site);
+        }
+        if let Err(gone) = site {
+            return (Err(Ended::Gone(gone)), call.channel);
+        }
         let ended = match outcome {
             Ok(Outcome::Panicked(message)) => {
                 let refused = call.attempts.lines().join("\n");

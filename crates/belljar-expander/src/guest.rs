@@ -3,17 +3,17 @@
 //! The steps are those of [`belljar_wire::abi`]. Nothing that comes from the guest is believed: addresses and lengths,
 //! questions, the output and every token in it are checked here, and what is not as it should be ends the expansion.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use belljar_policy::{Decision, Policy, Request};
+use belljar_policy::{Decision, Request, Rules};
 use belljar_store::ModuleDigest;
 use belljar_wire::Malformed;
 use belljar_wire::abi::{self, EntryKind, import, question};
 use belljar_wire::bytes::{Reader, Writer};
 use belljar_wire::message::MAX_FRAME;
-use belljar_wire::tokens::{self, Expanded, OutTree, Shape};
+use belljar_wire::tokens::{self, Expanded, OutTree, Shape, WireSpan};
 use wasmtime::{Caller, Extern, Linker, Memory, ResourceLimiter, Store, Trap, UpdateDeadline, WasmBacktrace};
 
 use crate::attempts::Attempts;
@@ -23,6 +23,7 @@ use crate::error::{Cause, Frames, MacroName, ServeError};
 use crate::lexer::{self, Lexed};
 use crate::limits::{self, Exceeded, Limit, Limits};
 use crate::memory;
+use crate::record::{CallSite, Observation};
 use crate::wasi::Wasi;
 
 /// Functions that modules may import from [`abi::IMPORT_MODULE`].
@@ -72,10 +73,12 @@ impl<C: Into<Cause>> From<C> for Stopped {
 
 /// What belongs to one call of a macro: the state behind the functions that the guest imports.
 pub(crate) struct Call {
-    pub(crate) policy: Arc<Policy>,
+    pub(crate) rules: Arc<Rules>,
     pub(crate) limits: Limits,
     pub(crate) channel: Channel,
     pub(crate) attempts: Attempts,
+    /// What it saw of the world.
+    pub(crate) observations: BTreeSet<Observation>,
     pub(crate) wasi: Wasi,
     shape: Shape,
     memory: Option<Memory>,
@@ -111,7 +114,7 @@ pub(crate) struct Arguments<'a> {
 
 impl Call {
     pub(crate) fn new(
-        policy: Arc<Policy>,
+        rules: Arc<Rules>,
         limits: Limits,
         channel: Channel,
         wasi: Wasi,
@@ -122,10 +125,11 @@ impl Call {
             Err(malformed) => return Err((malformed, channel)),
         };
         Ok(Self {
-            policy,
+            rules,
             limits,
             channel,
             attempts: Attempts::default(),
+            observations: BTreeSet::new(),
             wasi,
             shape,
             memory: None,
@@ -166,14 +170,30 @@ impl Call {
 
     /// Records that something was wanted, and says whether it is granted.
     pub(crate) fn granted(&mut self, request: Request) -> bool {
-        match self.policy.decide(&request) {
-            Decision::Granted(_) => true,
-            Decision::Withheld(_) => false,
-            Decision::Refused(_) => {
-                self.attempts.record(request);
-                false
-            }
-        }
+        let decision = self.rules.decide(&request);
+        let granted = matches!(decision, Decision::Granted(_) | Decision::Fixed(_));
+        self.attempts.record(request, &decision);
+        granted
+    }
+
+    /// The place of this call in the user's code, asked of rustc: only where there is something to tell of it.
+    pub(crate) fn call_site(&mut self) -> Result<Option<CallSite>, ServeError> {
+        let mut ask = |kind: u8| -> Result<Vec<u8>, ServeError> {
+            let mut question = Writer::new();
+            question.u8(kind);
+            question.varint(0);
+            question.varint(WireSpan::CALL_SITE.0);
+            let answer = self.channel.ask(question.as_bytes())?;
+            check_answer(kind, answer).map_err(|malformed| ServeError::Answer { malformed })?;
+            Ok(answer.to_vec())
+        };
+        let (line, file) = (ask(question::LINE)?, ask(question::FILE)?);
+        let read = || {
+            let line = Reader::new(&line).varint().ok()?;
+            let file = name_from(Reader::new(&file).text().ok()?.as_bytes());
+            Some(CallSite { file, line })
+        };
+        Ok(read())
     }
 
     fn count_question(&mut self) -> wasmtime::Result<()> {
@@ -409,7 +429,9 @@ pub(crate) fn add_to(linker: &mut Linker<Call>) -> wasmtime::Result<()> {
         if !call.granted(Request::Variable(name.clone())) {
             return Ok(u32::MAX);
         }
-        call.answer = call.policy.variable(&name).map(|value| value.as_bytes().to_vec());
+        let value = call.rules.variable(&name).map(str::to_owned);
+        call.answer = value.as_ref().map(|value| value.as_bytes().to_vec());
+        call.observations.insert(Observation::Variable { name, value });
         Ok(call.answer.as_ref().map_or(u32::MAX, |value| u32::try_from(value.len()).unwrap_or(u32::MAX)))
     })?;
     linker.func_wrap(from, import::PANICKED, |mut caller: Caller<'_, Call>, at: u32, len: u32| {

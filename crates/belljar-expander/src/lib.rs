@@ -23,6 +23,7 @@ mod guest;
 mod lexer;
 mod limits;
 mod memory;
+mod record;
 mod wasi;
 
 pub use engine::ModuleError;
@@ -30,3 +31,4 @@ pub use error::{Cause, ExpandError, Frames, MacroName, ServeError};
 pub use expander::{Config, Expander, precompile, refuse_all};
 pub use limits::{BadLimit, Exceeded, Limit, Limits};
 pub use memory::OutOfMemory;
+pub use record::{Attempt, CallSite, Observation, Recorded, Recorder};

@@ -22,6 +22,7 @@ use wasmtime::{Caller, Linker};
 use crate::error::Cause;
 use crate::guest::{self, Arguments, Call};
 use crate::memory::{self, OutOfMemory};
+use crate::record::Observation;
 
 pub(crate) const MODULE: &str = "wasi_snapshot_preview1";
 
@@ -219,10 +220,15 @@ fn args_sizes_get(m: &mut [u8], _: &mut Call, count: u32, size: u32) -> Answer {
 }
 
 fn environ_texts(call: &Call) -> impl Iterator<Item = Vec<u8>> {
-    call.policy.variables().map(|(name, value)| format!("{name}={value}\0").into_bytes())
+    call.rules.variables().map(|(name, value)| format!("{name}={value}\0").into_bytes())
 }
 
 fn environ_get(m: &mut [u8], call: &mut Call, pointers: u32, bytes: u32) -> Answer {
+    call.granted(Request::Variables);
+    let all = call.rules.variables();
+    let seen = all.map(|(name, value)| (name.to_owned(), Some(value.to_owned())));
+    let seen = seen.map(|(name, value)| Observation::Variable { name, value });
+    call.observations.extend(seen);
     write_texts(m, pointers, bytes, environ_texts(call))
 }
 
@@ -240,6 +246,7 @@ fn clock_res_get(m: &mut [u8], call: &mut Call, clock: u32, at: u32) -> Answer {
 
 fn clock_time_get(m: &mut [u8], call: &mut Call, clock: u32, _precision: u64, at: u32) -> Answer {
     let now = call.wasi.now(clock)?;
+    call.granted(Request::Clock);
     Ok(memory::write_u64(m, at, now)?)
 }
 
@@ -592,6 +599,7 @@ fn proc_raise(_: &mut [u8], call: &mut Call, _: u32) -> Answer {
 
 fn random_get(m: &mut [u8], call: &mut Call, at: u32, len: u32) -> Answer {
     let bytes = memory::bytes_mut(m, at, len)?;
+    call.granted(Request::Random);
     let wasi = &mut call.wasi;
     wasi.random.get_or_insert_with(|| wasi.seed.finalize_xof()).fill(bytes);
     Ok(())

@@ -19,6 +19,7 @@ use std::process::{Command, ExitCode, ExitStatus};
 use belljar_expander::Expander;
 use belljar_guest::{GuestRecord, shim};
 use belljar_plan::{CrateKind, RustcArgs, RustcCall};
+use belljar_policy::{Calling, Policy};
 use belljar_store::{Store, StoreError};
 use belljar_wire::message;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -210,7 +211,10 @@ fn with_expander(
 fn serve(stream: UnixStream, crate_name: &str, store: Result<Store, StoreError>) {
     match store {
         Ok(store) => {
-            let config = belljar_expander::Config::of_environment(store, crate_name);
+            let name: (OsString, OsString) = ("CARGO_CRATE_NAME".into(), crate_name.into());
+            let name = Some(name).filter(|_| !crate_name.is_empty());
+            let calling = Calling::of_environment(std::env::vars_os().chain(name));
+            let config = belljar_expander::Config::of_environment(store, Policy::built_in(calling));
             if let Err(error) = Expander::new(config).serve(stream) {
                 report::error(&error);
             }

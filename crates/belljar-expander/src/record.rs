@@ -1,0 +1,153 @@
+//! What the macros of one compilation wanted, got and saw: for the log, and for cargo, which is to know what the crate
+//! depends on.
+//!
+//! It is shared between the thread that runs guests and whoever writes it down when the compiler has ended. An expansion
+//! is in it before its reply is sent.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use belljar_policy::{Outcome, Reason, Request};
+
+use crate::attempts::{Attempts, KEPT};
+use crate::error::MacroName;
+
+/// Places of calls that are kept for one attempt; further ones are only counted.
+const CALLS: usize = 50;
+
+/// Where a macro was called: the file as rustc names it, and the line from 1.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallSite {
+    pub file: String,
+    pub line: u32,
+}
+
+/// Something that one macro wanted, with one outcome, in all its calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    pub macro_name: MacroName,
+    pub request: Request,
+    pub outcome: Outcome,
+    pub reason: Reason,
+    pub times: u64,
+    /// The calls in which it was wanted, the first of them; and how many there are besides.
+    pub calls: Vec<CallSite>,
+    pub more_calls: u64,
+}
+
+/// One thing that a macro saw of the world, on which the crate depends from then on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Observation {
+    /// A variable, with its value if it is set (or granted: the guest can't tell).
+    Variable { name: String, value: Option<String> },
+    /// A file's content, or what is known of it without reading. The path is absolute.
+    File { path: String },
+    /// A directory's entries, or a link on the way.
+    Directory { path: String },
+    /// Nothing was there.
+    Absent { path: String },
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub struct Recorded {
+    pub attempts: Vec<Attempt>,
+    /// Attempts that are not in `attempts`, because there were too many different ones.
+    pub not_kept: u64,
+    pub observations: BTreeSet<Observation>,
+    /// The macro packages that were used, by name and version, each with the digest of its rules.
+    pub packages: BTreeMap<(String, String), [u8; 32]>,
+    /// Where each attempt stands.
+    known: HashMap<(MacroName, Request, Outcome), usize>,
+}
+
+/// [`Recorded`], while it is being written.
+#[derive(Debug, Default)]
+pub struct Recorder(Mutex<Recorded>);
+
+impl Recorder {
+    /// What is in it up to now.
+    pub fn recorded(&self) -> MutexGuard<'_, Recorded> {
+        // Nothing is left half-written by a panic.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds what one expansion wanted and saw.
+    pub(crate) fn add(
+        &self,
+        macro_name: &MacroName,
+        rules: [u8; 32],
+        attempts: &Attempts,
+        observations: BTreeSet<Observation>,
+        call: Option<&CallSite>,
+    ) {
+        let mut recorded = self.recorded();
+        let recorded = &mut *recorded;
+        let package = (macro_name.package.clone(), macro_name.version.clone());
+        recorded.packages.entry(package).or_insert(rules);
+        recorded.observations.extend(observations);
+        recorded.not_kept = recorded.not_kept.saturating_add(attempts.not_kept());
+        for attempted in attempts.kept() {
+            let key = (macro_name.clone(), attempted.request.clone(), attempted.outcome);
+            let at = match recorded.known.get(&key) {
+                Some(&at) => at,
+                None if recorded.attempts.len() >= KEPT => {
+                    recorded.not_kept = recorded.not_kept.saturating_add(attempted.times);
+                    continue;
+                }
+                None => {
+                    recorded.attempts.push(Attempt {
+                        macro_name: macro_name.clone(),
+                        request: attempted.request.clone(),
+                        outcome: attempted.outcome,
+                        reason: attempted.reason.clone(),
+                        times: 0,
+                        calls: Vec::new(),
+                        more_calls: 0,
+                    });
+                    recorded.known.insert(key, recorded.attempts.len() - 1);
+                    recorded.attempts.len() - 1
+                }
+            };
+            let attempt = &mut recorded.attempts[at];
+            attempt.times = attempt.times.saturating_add(attempted.times);
+            match call {
+                Some(call) if attempt.calls.contains(call) => {}
+                Some(call) if attempt.calls.len() < CALLS => attempt.calls.push(call.clone()),
+                Some(_) => attempt.more_calls += 1,
+                None => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use belljar_policy::Decision;
+    use belljar_wire::abi::EntryKind;
+
+    use super::*;
+
+    #[test]
+    fn an_attempt_is_counted_over_all_calls_and_told_from_another_macros() {
+        let recorder = Recorder::default();
+        let named = |name: &str| MacroName {
+            kind: EntryKind::Derive,
+            name: name.to_owned(),
+            package: "mac".to_owned(),
+            version: "1.0.0".to_owned(),
+        };
+        let mut attempts = Attempts::default();
+        attempts.record(Request::Socket, &Decision::Refused(Reason::NeverGranted));
+        for line in 0..100 {
+            let call = CallSite { file: "src/main.rs".to_owned(), line };
+            recorder.add(&named("A"), [1; 32], &attempts, BTreeSet::new(), Some(&call));
+        }
+        recorder.add(&named("B"), [1; 32], &attempts, BTreeSet::new(), None);
+        let recorded = recorder.recorded();
+        let [a, b] = &recorded.attempts[..] else { panic!("{:?}", recorded.attempts) };
+        assert_eq!((a.times, a.calls.len(), a.more_calls), (100, CALLS, 50));
+        assert_eq!((b.times, b.calls.len(), b.more_calls), (1, 0, 0));
+        assert_eq!(recorded.packages.len(), 1);
+    }
+}
