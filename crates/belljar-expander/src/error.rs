@@ -53,16 +53,24 @@ pub struct MacroName {
     pub version: String,
 }
 
-impl fmt::Display for MacroName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // All from the shim, which has them from the macro's author: printed without surprises.
+impl MacroName {
+    /// As its user writes it: `name!`, `#[name]`, `derive(Name)`.
+    #[must_use]
+    pub fn written(&self) -> String {
+        // From the shim, which has it from the macro's author: printed without surprises.
         let name = self.name.escape_debug();
         match self.kind {
-            EntryKind::Function => write!(f, "`{name}!`")?,
-            EntryKind::Attribute => write!(f, "`#[{name}]`")?,
-            EntryKind::Derive => write!(f, "`derive({name})`")?,
+            EntryKind::Function => format!("{name}!"),
+            EntryKind::Attribute => format!("#[{name}]"),
+            EntryKind::Derive => format!("derive({name})"),
         }
-        write!(f, " of {} {}", self.package.escape_debug(), self.version.escape_debug())
+    }
+}
+
+impl fmt::Display for MacroName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (package, version) = (self.package.escape_debug(), self.version.escape_debug());
+        write!(f, "`{}` of {package} {version}", self.written())
     }
 }
 

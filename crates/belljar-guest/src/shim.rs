@@ -47,6 +47,10 @@ pub struct ShimRequest<'a> {
     pub belljar_exe: &'a Utf8Path,
     /// Where the store is: what was given to `Store::open`.
     pub home: &'a Utf8Path,
+    /// Where the project's policy is, if it has a say.
+    pub policy_root: Option<&'a Utf8Path>,
+    /// belljar's part of the target directory, if it is known.
+    pub belljar_dir: Option<&'a Utf8Path>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +93,7 @@ pub fn compile(request: &ShimRequest<'_>) -> Result<(), ShimError> {
 
 fn try_compile(request: &ShimRequest<'_>) -> Result<(), ShimErrorKind> {
     let record = request.record;
-    let source = source(record, [request.belljar_exe, request.home])?;
+    let source = source(request)?;
     let edition = &record.edition;
     if edition.len() != 4 || !edition.bytes().all(|b| b.is_ascii_digit()) {
         return Err(ShimErrorKind::Edition(edition.clone()));
@@ -125,7 +129,8 @@ fn try_compile(request: &ShimRequest<'_>) -> Result<(), ShimErrorKind> {
 }
 
 /// The shim's source.
-fn source(record: &GuestRecord, belljar: [&Utf8Path; 2]) -> Result<String, ShimErrorKind> {
+fn source(request: &ShimRequest<'_>) -> Result<String, ShimErrorKind> {
+    let record = request.record;
     let mut names: Vec<_> = record.entries.iter().map(|e| (e.kind == EntryKind::Derive, &e.name)).collect();
     names.sort_unstable();
     if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -133,18 +138,13 @@ fn source(record: &GuestRecord, belljar: [&Utf8Path; 2]) -> Result<String, ShimE
     }
     let mut out = String::from("#![allow(warnings)]\nextern crate proc_macro;\nextern crate belljar_shim;\n");
     for (number, entry) in record.entries.iter().enumerate() {
-        write_entry(&mut out, record, belljar, number, entry);
+        write_entry(&mut out, request, number, entry);
     }
     Ok(out)
 }
 
-fn write_entry(
-    out: &mut String,
-    record: &GuestRecord,
-    [belljar, home]: [&Utf8Path; 2],
-    number: usize,
-    entry: &EntryRecord,
-) {
+fn write_entry(out: &mut String, request: &ShimRequest<'_>, number: usize, entry: &EntryRecord) {
+    let record = request.record;
     let name = &entry.name;
     // The name of a derive's function is seen by nobody; it only must not be another entry point's.
     let mut function = format!("derive_{number}");
@@ -189,14 +189,16 @@ fn write_entry(
         out,
         "pub fn r#{function}({parameters}) -> {TOKENS} {{\n    \
          const ENTRY: ::belljar_shim::Macro = ::belljar_shim::Macro {{ module: {:?}, name: {}, package: {}, version: {}, \
-         belljar: {}, home: {} }};\n    \
+         belljar: {}, arguments: &[{}] }};\n    \
          ::belljar_shim::{call}(&ENTRY, {arguments})\n}}",
         record.module.as_bytes(),
         quoted(name),
         quoted(&record.package),
         quoted(&record.version),
-        quoted(belljar.as_str()),
-        quoted(home.as_str()),
+        quoted(request.belljar_exe.as_str()),
+        [Some(request.home), request.policy_root, request.belljar_dir]
+            .map(|path| quoted(path.map_or("", Utf8Path::as_str)))
+            .join(", "),
     );
 }
 

@@ -144,6 +144,8 @@ impl Shared {
             inside: &self.inside,
             belljar_exe: &self.belljar(),
             home: "/home of/belljar".into(),
+            policy_root: Some("/work space".into()),
+            belljar_dir: None,
         };
         shim::compile(&request)
     }
@@ -700,6 +702,8 @@ fn a_belljar_that_is_gone_is_named() {
         inside: &SHARED.inside,
         belljar_exe: "/not here/\"belljar\"".into(),
         home: "/".into(),
+        policy_root: None,
+        belljar_dir: None,
     })
     .unwrap();
     std::fs::write(SHARED.dir.path().join("gone.rs"), "macros::whole!(struct A;);").unwrap();

@@ -7,13 +7,15 @@ use std::process::{Command, ExitCode};
 use belljar_guest::toolchain::{self, Toolchain, ToolchainError};
 use belljar_guest::{GuestError, GuestRecord, GuestRequest, Origin};
 use belljar_plan::{CargoCall, MacroUnit, PackageSource, Plan, PlanError, RustcArgs, Workspace};
+use belljar_policy::Calling;
 use belljar_store::{Store, StoreError};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::report::{self, StatusLines};
 use crate::session::{self, Session, SessionError};
+use crate::wrapper::afterwards::BUILD;
 use crate::wrapper::empty;
-use crate::{interrupt, other_wrapper};
+use crate::{interrupt, other_wrapper, policy};
 
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +42,12 @@ pub(crate) enum CommandError {
         "an empty artifact of an earlier build can't be removed ({path}): {source}\nnext: check the rights of the target directory, or `cargo clean`"
     )]
     Forget { path: Utf8PathBuf, source: std::io::Error },
+    #[error(
+        "what is known of the policy of earlier builds can't be brought up to date ({path}): {source}\nnext: check the rights of the target directory, or `cargo clean`"
+    )]
+    Stamp { path: Utf8PathBuf, source: std::io::Error },
+    #[error("the access log can't be read or shown ({path}): {source}\nnext: check the rights of {path}")]
+    Log { path: Utf8PathBuf, source: std::io::Error },
     #[error(
         "{macro_package}: `cargo clippy --fix` would compile and load this macro crate without belljar\nnext: mend the other packages with `-p`, or use `cargo belljar clippy` and mend {macro_package} by hand"
     )]
@@ -141,7 +149,16 @@ pub(crate) fn prepare(
     let records = guests(&planned, &plan, lockfile, workspace)?;
     let notes = target_dir.join("empty");
     empty::forget(&notes, &plan).map_err(|(path, source)| CommandError::Forget { path, source })?;
-    let session = Session::new(plan.clone(), records, workspace.root.clone(), notes);
+    // What is installed from a registry has been written by somebody else.
+    let policy_root = moved.is_none().then(|| workspace.root.clone());
+    let stamps = policy::stamps(&target_dir);
+    policy::refresh(&stamps, |calling, package, version| {
+        let workspace_root = policy_root.as_ref().map(|root| root.to_string());
+        policy::load(Calling { workspace_root, ..calling }).rules(package, version).digest()
+    })
+    .map_err(|(path, source)| CommandError::Stamp { path, source })?;
+    let session =
+        Session::new(plan.clone(), records, workspace.root.clone(), policy_root, target_dir.clone());
     let mut env = wrapper_env(Some(&session.write(&target_dir.join("sessions"))?))?;
     env.extend(planned.env);
     Ok((plan, env))
@@ -380,8 +397,15 @@ pub(crate) fn wrapper_env(session: Option<&Utf8Path>) -> Result<Vec<(OsString, O
         vec![("RUSTC_WRAPPER".into(), belljar_guest::current_exe()?.into())];
     if let Some(session) = session {
         env.push((session::VARIABLE.into(), session.into()));
+        env.push((BUILD.into(), build_name().into()));
     }
     Ok(env)
+}
+
+/// A name for this run of cargo, unlike that of any other on this machine.
+fn build_name() -> String {
+    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    format!("{}-{}", time.as_millis(), std::process::id())
 }
 
 /// Replaces this process with cargo. Returns only when that fails.

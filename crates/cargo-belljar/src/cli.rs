@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{build, init, install, interrupt, report};
+use crate::{build, init, install, interrupt, log, report};
 
 /// Runs every procedural macro of a cargo build sealed
 ///
@@ -28,6 +28,8 @@ enum Command {
     Doctor,
     /// Write belljar into this workspace's cargo config, so that plain cargo and the editor are sealed too
     Init(init::Init),
+    /// Show what every macro asked for, and with which outcome
+    Log(log::show::Log),
     /// Print completions for a shell
     Completions {
         /// The shell to complete for
@@ -133,6 +135,7 @@ pub(crate) fn run(mut args: Vec<OsString>) -> ExitCode {
         Command::Setup(setup) => build::setup(setup.unwinding, setup.offline, setup.quiet),
         Command::Doctor => build::doctor(),
         Command::Init(init) => init.run(),
+        Command::Log(log) => log.run(),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "cargo-belljar", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -8,15 +8,18 @@
 //! | `cargo-belljar /path/of/rustc --crate-name …` (by cargo, as `RUSTC_WRAPPER`) | the wrapper ([`wrapper`]) |
 //! | the same, with [`belljar_guest::nested::VARIABLE`] set | the wrapper of a guest's build |
 //! | `cargo-belljar __precompile` (by the command) | makes native code of new modules meanwhile ([`precompile`]) |
-//! | `cargo-belljar __expander /path/of/store` (by a shim that inherited no socket) | an expander alone ([`wrapper::expander`]) |
+//! | `cargo-belljar __expander /path/of/store …` (by a shim that inherited no socket) | an expander alone ([`wrapper::expander`]) |
 
 mod build;
 mod cli;
 mod init;
 mod install;
 mod interrupt;
+mod log;
 mod other_wrapper;
+mod policy;
 mod precompile;
+mod refused;
 mod report;
 mod session;
 mod wrapper;
@@ -29,9 +32,7 @@ fn main() -> ExitCode {
     let mut args: Vec<OsString> = std::env::args_os().skip(1).collect();
     report::choose_colours(None);
     match args.first() {
-        Some(first) if first == wrapper::EXPANDER => {
-            wrapper::expander(args.get(1).and_then(|home| home.to_str()).map(Into::into))
-        }
+        Some(first) if first == wrapper::EXPANDER => wrapper::expander(args.get(1..).unwrap_or_default()),
         Some(first) if first == precompile::PRECOMPILE => precompile::run(),
         Some(first) if is_compiler(first) => wrapper::run(args),
         Some(first) if first == "belljar" => {

@@ -12,6 +12,7 @@ pub(crate) const FAILED: u8 = 101;
 
 const STATUS: Style = AnsiColor::Green.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const NOTE: Style = Style::new().bold();
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 
 /// Colours as cargo's own lines have them: by this value of `--color`, else by `CARGO_TERM_COLOR`, else where they are seen.
@@ -33,6 +34,11 @@ pub(crate) fn status(verb: &str, what: impl std::fmt::Display) {
 /// Writes a warning.
 pub(crate) fn warning(what: impl std::fmt::Display) {
     anstream::eprintln!("{WARNING}warning{WARNING:#}: {what}");
+}
+
+/// Writes a note.
+pub(crate) fn note(what: impl std::fmt::Display) {
+    anstream::eprintln!("{NOTE}note{NOTE:#}: {what}");
 }
 
 /// Writes an error with its causes, and returns the exit code of a failed build.

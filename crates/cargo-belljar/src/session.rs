@@ -25,8 +25,10 @@ pub(crate) struct Session {
     /// One per macro of the plan, in its order.
     records: Vec<GuestRecord>,
     pub(crate) workspace_root: Utf8PathBuf,
-    /// Where it is noted which units were left empty.
-    pub(crate) empty_notes: Utf8PathBuf,
+    /// Where the project's policy is, unless the project is somebody else's who is not to say what is granted.
+    pub(crate) policy_root: Option<Utf8PathBuf>,
+    /// belljar's part of the target directory.
+    pub(crate) belljar_dir: Utf8PathBuf,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -44,9 +46,16 @@ impl Session {
         plan: Plan,
         records: Vec<GuestRecord>,
         workspace_root: Utf8PathBuf,
-        empty_notes: Utf8PathBuf,
+        policy_root: Option<Utf8PathBuf>,
+        belljar_dir: Utf8PathBuf,
     ) -> Self {
-        Self { belljar: belljar_guest::version_line(), plan, records, workspace_root, empty_notes }
+        let belljar = belljar_guest::version_line();
+        Self { belljar, plan, records, workspace_root, policy_root, belljar_dir }
+    }
+
+    /// Where it is noted which units were left empty.
+    pub(crate) fn empty_notes(&self) -> Utf8PathBuf {
+        self.belljar_dir.join("empty")
     }
 
     /// Writes the session below `dir` under a name made of its content, whole or not at all, and clears away those that

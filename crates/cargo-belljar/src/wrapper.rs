@@ -7,7 +7,9 @@
 //! a question (`-vV`, `--print`)  → rustc as it is
 //! ```
 
+pub(crate) mod afterwards;
 pub(crate) mod empty;
+mod tracked;
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd};
@@ -15,8 +17,9 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus};
+use std::sync::Arc;
 
-use belljar_expander::Expander;
+use belljar_expander::{Config, Expander, Recorder};
 use belljar_guest::{GuestRecord, shim};
 use belljar_plan::{CrateKind, RustcArgs, RustcCall};
 use belljar_policy::{Calling, Policy};
@@ -24,8 +27,9 @@ use belljar_store::{Store, StoreError};
 use belljar_wire::message;
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::session::Session;
-use crate::{interrupt, report};
+use crate::session::{self, Session};
+use crate::{interrupt, policy, report};
+use afterwards::Compilation;
 
 /// First argument of an expander that a shim starts.
 pub(crate) const EXPANDER: &str = "__expander";
@@ -56,6 +60,8 @@ enum WrapperError {
     Toolchain(#[from] belljar_guest::toolchain::ToolchainError),
     #[error(transparent)]
     Shim(#[from] shim::ShimError),
+    #[error(transparent)]
+    Afterwards(#[from] afterwards::AfterwardsError),
 }
 
 /// Runs as cargo's wrapper: `args` is the compiler (with an inner wrapper before it, as clippy does) and its arguments.
@@ -95,7 +101,10 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
             _ => String::new(),
         };
         let (command, sources) = belljar_guest::nested::command(compilers, rustc_args)?;
-        let status = with_expander(command, &name(compilers), crate_name)?;
+        // What a guest is made of must not depend on more than its key says: no grant of the user's holds here.
+        let calling = calling(&crate_name);
+        let recorder = Arc::default();
+        let status = with_expander(command, &name(compilers), &recorder, || Policy::built_in(calling))?;
         if status.success() {
             sources.check()?;
         }
@@ -119,14 +128,75 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
     if unit.kind == CrateKind::ProcMacro {
         return compile_shim(compilers, rustc_args, &unit, &cwd, session.as_ref());
     }
-    if let Some(session) = session.filter(|session| session.skips(&unit, &cwd)) {
-        empty::write(&unit, &cwd, &session.empty_notes)
+    if let Some(session) = session.as_ref().filter(|session| session.skips(&unit, &cwd)) {
+        empty::write(&unit, &cwd, &session.empty_notes())
             .map_err(|(path, source)| WrapperError::Empty { path, source })?;
         return Ok(ExitCode::SUCCESS);
     }
-    let crate_name = unit.crate_name.unwrap_or_default();
+    let compilation = compilation(compilers, rustc_args, &unit, &cwd, session.as_ref());
+    let recorder = Arc::default();
+    let calling = compilation.calling.clone();
     // As it came: where it was too long for a command line, it still is.
-    with_expander(command(compilers, given_args), &name(compilers), crate_name).map(exit_like)
+    let command = command(compilers, given_args);
+    let status = with_expander(command, &name(compilers), &recorder, || policy::load(calling))?;
+    compilation.finish(&recorder, status.success())?;
+    Ok(exit_like(status))
+}
+
+/// What this process's environment, which cargo made, says of the crate.
+fn calling(crate_name: &str) -> Calling {
+    let name: (OsString, OsString) = ("CARGO_CRATE_NAME".into(), crate_name.into());
+    let name = Some(name).filter(|_| !crate_name.is_empty());
+    let mut calling = Calling::of_environment(std::env::vars_os().chain(name));
+    calling.cwd = std::env::current_dir().ok().and_then(|dir| dir.into_os_string().into_string().ok());
+    calling
+}
+
+fn compilation(
+    compilers: &[OsString],
+    args: &[OsString],
+    unit: &RustcArgs,
+    cwd: &Utf8Path,
+    session: Option<&Session>,
+) -> Compilation {
+    let crate_name = unit.crate_name.clone().unwrap_or_default();
+    let mut calling = calling(&crate_name);
+    calling.workspace_root = policy_root(session).map(Utf8PathBuf::into_string);
+    let has = |flag: &str| args.iter().any(|arg| arg.to_str().is_some_and(|arg| arg.starts_with(flag)));
+    Compilation {
+        // Where plain cargo is sealed too, no command may come by to look after the stamps.
+        policy_files: match session {
+            Some(_) if configured_root().is_none() => Vec::new(),
+            _ => policy::files(&calling),
+        },
+        unit: Compilation::unit_of(unit),
+        program: Path::new(&name(compilers)).file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        dep_info: Compilation::dep_info_of(unit, cwd),
+        // cargo has the compiler be silent about crates that aren't the user's.
+        shows_notes: !has("--cap-lints"),
+        json: has("--error-format=json"),
+        belljar_dir: belljar_dir(unit, cwd, session),
+        calling,
+        crate_name,
+    }
+}
+
+/// The workspace that `cargo belljar init` has written into cargo's config.
+fn configured_root() -> Option<Utf8PathBuf> {
+    std::env::var(session::WORKSPACE).ok().map(Utf8PathBuf::from).filter(|root| root.is_absolute())
+}
+
+/// Where the project's policy is, if it has a say.
+fn policy_root(session: Option<&Session>) -> Option<Utf8PathBuf> {
+    session.map_or_else(configured_root, |session| session.policy_root.clone())
+}
+
+/// belljar's part of the target directory, if it is known.
+fn belljar_dir(unit: &RustcArgs, cwd: &Utf8Path, session: Option<&Session>) -> Option<Utf8PathBuf> {
+    match session {
+        Some(session) => Some(session.belljar_dir.clone()),
+        None => unit.out_dir.as_ref().and_then(|dir| Compilation::belljar_dir_above(&cwd.join(dir))),
+    }
 }
 
 /// Is this program belljar, under whatever path?
@@ -168,6 +238,7 @@ fn compile_shim(
     };
     let host = belljar_guest::inside::host(&store, &toolchain)?;
     let exe = belljar_guest::current_exe()?;
+    let (policy_root, belljar_dir) = (policy_root(session), belljar_dir(unit, cwd, session));
     let request = shim::ShimRequest {
         rustc,
         cargo_args: args,
@@ -175,6 +246,8 @@ fn compile_shim(
         inside: &host,
         belljar_exe: &exe,
         home: store.home(),
+        policy_root: policy_root.as_deref(),
+        belljar_dir: belljar_dir.as_deref(),
     };
     shim::compile(&request)?;
     Ok(ExitCode::SUCCESS)
@@ -184,7 +257,8 @@ fn compile_shim(
 fn with_expander(
     mut command: Command,
     compiler: &str,
-    crate_name: String,
+    recorder: &Arc<Recorder>,
+    policy: impl FnOnce() -> Policy + Send + 'static,
 ) -> Result<ExitStatus, WrapperError> {
     let socket = |source| WrapperError::Socket { source };
     let (ours, theirs) = UnixStream::pair().map_err(socket)?;
@@ -201,20 +275,20 @@ fn with_expander(
     // Ends with the process: when rustc has ended, nobody is left to answer.
     let _server = std::thread::Builder::new()
         .name("expander".to_owned())
-        .spawn(move || serve(ours, &crate_name, Store::open_default()))
+        .spawn({
+            let recorder = Arc::clone(recorder);
+            move || serve(ours, policy(), recorder, Store::open_default())
+        })
         .map_err(socket)?;
     child.wait().map_err(start)
 }
 
 /// Answers the shims at the other end of `stream` until they are gone. Errors of single expansions are answers; what is
 /// left is a broken connection, which the shim reports with the macro's name.
-fn serve(stream: UnixStream, crate_name: &str, store: Result<Store, StoreError>) {
+fn serve(stream: UnixStream, policy: Policy, recorder: Arc<Recorder>, store: Result<Store, StoreError>) {
     match store {
         Ok(store) => {
-            let name: (OsString, OsString) = ("CARGO_CRATE_NAME".into(), crate_name.into());
-            let name = Some(name).filter(|_| !crate_name.is_empty());
-            let calling = Calling::of_environment(std::env::vars_os().chain(name));
-            let config = belljar_expander::Config::of_environment(store, Policy::built_in(calling));
+            let config = Config { recorder, ..Config::of_environment(store, policy) };
             if let Err(error) = Expander::new(config).serve(stream) {
                 report::error(&error);
             }
@@ -228,21 +302,43 @@ fn serve(stream: UnixStream, crate_name: &str, store: Result<Store, StoreError>)
 }
 
 /// The role of a process that a shim started because it had inherited no socket: rustdoc, rust-analyzer, a compiler
-/// cache in between. The socket is standard input; `home` is where the shim's store is.
-pub(crate) fn expander(home: Option<Utf8PathBuf>) -> ExitCode {
+/// cache in between. The socket is standard input. The arguments are those that the shim was made with: where the store is,
+/// the workspace, and belljar's part of the target directory.
+pub(crate) fn expander(arguments: &[OsString]) -> ExitCode {
+    let argument = |i: usize| {
+        let path = arguments.get(i).and_then(|path| path.to_str()).map(Utf8PathBuf::from);
+        path.filter(|path| path.is_absolute())
+    };
     let fd = match std::io::stdin().as_fd().try_clone_to_owned() {
         Ok(fd) => fd,
         Err(source) => return report::error(&WrapperError::Socket { source }),
     };
     let crate_name = std::env::var("CARGO_CRATE_NAME").unwrap_or_default();
     let socket = UnixStream::from(fd);
-    if let Err(source) = end_with(&socket) {
+    let mut calling = calling(&crate_name);
+    let root = configured_root().or_else(|| argument(1));
+    calling.workspace_root = root.map(Utf8PathBuf::into_string);
+    let policy = policy::load(calling.clone());
+    let compilation = Compilation::served(calling, crate_name, argument(2));
+    let recorder = Arc::default();
+    let ended = {
+        let recorder = Arc::clone(&recorder);
+        move || {
+            // Nobody is left to be told.
+            let _ = compilation.finish(&recorder, true);
+            std::process::exit(0)
+        }
+    };
+    if let Err(source) = end_with(&socket, ended) {
         return report::error(&WrapperError::Socket { source });
     }
     // The shim knows the store in which its module is; a guest's build hides the variables that say so.
-    let store = home.map_or_else(Store::open_default, |home| Store::open(&home));
-    serve(socket, &crate_name, store);
-    ExitCode::SUCCESS
+    let store = argument(0).map_or_else(Store::open_default, |home| Store::open(&home));
+    serve(socket, policy, recorder, store);
+    // The other thread sees the same end, and ends this process.
+    loop {
+        std::thread::park();
+    }
 }
 
 /// Has the kernel end this process when the thread that started it ends.
@@ -250,14 +346,14 @@ fn die_with_parent() -> std::io::Result<()> {
     Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?)
 }
 
-/// Ends this process when the other end of the socket is closed. A guest that runs at that moment runs for nobody.
-fn end_with(socket: &UnixStream) -> std::io::Result<()> {
+/// Calls `ended` when the other end of the socket is closed. A guest that runs at that moment runs for nobody.
+fn end_with(socket: &UnixStream, ended: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
     use rustix::event::{PollFd, PollFlags, poll};
     let socket = socket.try_clone()?;
     let waiting = move || {
         let mut fds = [PollFd::new(&socket, PollFlags::RDHUP)];
         while poll(&mut fds, None) == Err(rustix::io::Errno::INTR) {}
-        std::process::exit(0);
+        ended();
     };
     std::thread::Builder::new().name("socket".to_owned()).spawn(waiting).map(drop)
 }

@@ -100,9 +100,11 @@ fn the_same_calls_give_the_same_answers() {
 /// Checks a program with one call of one macro, which must fail.
 fn fails(call: &str) -> Done {
     let project = victim("hostile", "macros", &format!("fn main() {{\n    hostile::{call};\n}}\n"));
+    // The others reach another limit first, on the busiest machine too.
+    let time = if call == "spin!()" { "2" } else { "3600" };
     run(project
         .belljar(&["check", "--quiet"])
-        .env("BELLJAR_LIMIT_TIME", "2")
+        .env("BELLJAR_LIMIT_TIME", time)
         .env("BELLJAR_LIMIT_MEMORY", "128"))
     .failed()
 }

@@ -56,9 +56,10 @@ pub struct Macro {
     pub version: &'static str,
     /// Absolute path of the belljar that made the shim; started when no socket was inherited.
     pub belljar: &'static str,
-    /// Absolute path of the directory with the store in which it put the module. A guest's build hides the variables that
-    /// say so from the compiler, so that they can't reach a module.
-    pub home: &'static str,
+    /// What it is started with: absolute paths of the directory with the store in which it put the module, of the workspace
+    /// with the policy, and of its own part of the target directory; the latter two are empty when not known. A guest's build
+    /// hides the variables that say so from the compiler, so that they can't reach a module.
+    pub arguments: &'static [&'static str],
 }
 
 /// Expands a `#[derive]`.
@@ -107,15 +108,16 @@ fn try_expand(entry: &Macro, kind: EntryKind, input: &Input) -> Result<TokenStre
     // and the reason is told here, where the reason is known.
     let mut unanswered = None;
     let mut texts = Texts::default();
-    let reply = link::exchange([entry.belljar, entry.home], payload.as_bytes(), |question| {
-        match guarded(|| ask::answer(question, input, &mut texts)) {
-            Ok(answer) => answer,
-            Err(error) => {
-                unanswered.get_or_insert(error);
-                Vec::new()
+    let reply =
+        link::exchange((entry.belljar, entry.arguments), payload.as_bytes(), |question| {
+            match guarded(|| ask::answer(question, input, &mut texts)) {
+                Ok(answer) => answer,
+                Err(error) => {
+                    unanswered.get_or_insert(error);
+                    Vec::new()
+                }
             }
-        }
-    })?;
+        })?;
     if let Some(error) = unanswered {
         return Err(error);
     }

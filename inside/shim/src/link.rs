@@ -67,10 +67,10 @@ impl Place {
     }
 }
 
-/// Sends one request, has `answer` answer each question, and waits for the end. `belljar` is its path and that of its
-/// store, for when it has to be started.
+/// Sends one request, has `answer` answer each question, and waits for the end. `belljar` is its path and its arguments, for
+/// when it has to be started.
 pub(crate) fn exchange(
-    belljar: [&str; 2],
+    belljar: (&str, &[&str]),
     request: &[u8],
     answer: impl FnMut(&[u8]) -> Vec<u8>,
 ) -> Result<Reply, Problem> {
@@ -111,14 +111,14 @@ impl From<Malformed> for Broken {
 }
 
 impl Link {
-    fn open(belljar: [&str; 2], inherited_lost: bool) -> Result<Self, Problem> {
+    fn open(belljar: (&str, &[&str]), inherited_lost: bool) -> Result<Self, Problem> {
         let inherited = if inherited_lost { None } else { fd::inherited() };
         let (socket, own) = match inherited {
             Some(socket) => (socket, None),
             None => {
                 let place = Place::here();
                 let (socket, child) = start(belljar)
-                    .map_err(|source| Problem::Start { belljar: belljar[0].to_owned(), source })?;
+                    .map_err(|source| Problem::Start { belljar: belljar.0.to_owned(), source })?;
                 (socket, Some(Own { child, place }))
             }
         };
@@ -174,10 +174,11 @@ impl Link {
 }
 
 /// Starts an expander with one end of a socket pair as its standard input.
-fn start([belljar, home]: [&str; 2]) -> io::Result<(UnixStream, Child)> {
+fn start((belljar, arguments): (&str, &[&str])) -> io::Result<(UnixStream, Child)> {
     let (ours, theirs) = UnixStream::pair()?;
     let child = Command::new(belljar)
-        .args(["__expander", home])
+        .arg("__expander")
+        .args(arguments)
         .env(SOCKET_VAR, "0")
         .stdin(OwnedFd::from(theirs))
         // The compiler's standard output may be a protocol of its own.

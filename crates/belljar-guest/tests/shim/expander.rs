@@ -6,7 +6,8 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 fn main() {
-    assert_eq!(std::env::args().nth(1).as_deref(), Some("__expander"));
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    assert_eq!(arguments, ["__expander", "/home of/belljar", "/work space", ""]);
     assert_eq!(std::env::var("BELLJAR_SOCKET").as_deref(), Ok("0"));
     if let Ok(log) = std::env::var("BELLJAR_TEST_LOG") {
         use std::io::Write as _;

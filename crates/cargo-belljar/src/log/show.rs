@@ -1,0 +1,319 @@
+//! `cargo belljar log`: the access log, for people and for programs.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+use belljar_policy::Outcome;
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Serialize;
+
+use super::{Entry, Header, UnitLog};
+use crate::build::{self, CommandError};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Log {
+    /// Only what this macro wanted: the name of a macro (`Serialize`) or of a macro package (`serde_derive`)
+    #[arg(long = "macro", value_name = "NAME")]
+    macros: Vec<String>,
+    /// Only what was wanted for this calling crate or package
+    #[arg(long = "crate", value_name = "NAME")]
+    crates: Vec<String>,
+    /// Only requests with this outcome
+    #[arg(long, value_name = "OUTCOME", value_parser = outcome)]
+    outcome: Vec<Outcome>,
+    /// Only what the last run of `cargo belljar` compiled
+    #[arg(long)]
+    last: bool,
+    /// How to write it
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    /// Path of the Cargo.toml of the project
+    #[arg(long, value_name = "PATH")]
+    manifest_path: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+fn outcome(word: &str) -> Result<Outcome, String> {
+    Outcome::ALL.into_iter().find(|outcome| outcome.word() == word).ok_or_else(|| {
+        let words: Vec<_> = Outcome::ALL.iter().map(|outcome| outcome.word()).collect();
+        format!("one of {}", words.join(", "))
+    })
+}
+
+/// One line of `--format json`.
+#[derive(Serialize)]
+struct Line<'a> {
+    calling_package: &'a str,
+    calling_version: &'a str,
+    #[serde(rename = "crate")]
+    crate_name: &'a str,
+    program: &'a str,
+    build: Option<&'a str>,
+    #[serde(flatten)]
+    entry: &'a Entry,
+}
+
+impl Log {
+    pub(crate) fn run(self) -> Result<ExitCode, CommandError> {
+        let dir = dir_of(self.manifest_path.as_ref())?;
+        let logs = super::read(&dir).map_err(|source| CommandError::Log { path: dir.clone(), source })?;
+        let logs = self.chosen(logs);
+        let mut out = anstream::stdout().lock();
+        let written = match self.format {
+            Format::Text => text(&logs, &dir, &mut out),
+            Format::Json => json(&logs, &mut out),
+        };
+        match written {
+            // Whoever reads it has read enough.
+            Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+                Err(CommandError::Log { path: "standard output".into(), source: e })
+            }
+            _ => Ok(ExitCode::SUCCESS),
+        }
+    }
+
+    fn chosen(&self, mut logs: Vec<UnitLog>) -> Vec<UnitLog> {
+        if self.last {
+            let last = last_build(&logs).map(str::to_owned);
+            logs.retain(|log| log.header.build.is_some() && log.header.build == last);
+        }
+        let named = |names: &[String], candidates: [&str; 2]| {
+            let same =
+                |name: &String| candidates.iter().any(|c| c.replace('-', "_") == name.replace('-', "_"));
+            names.is_empty() || names.iter().any(same)
+        };
+        logs.retain(|log| named(&self.crates, [&log.header.package, &log.header.crate_name]));
+        for log in &mut logs {
+            log.entries.retain(|entry| {
+                named(&self.macros, [&entry.package, entry.plain_name()])
+                    && (self.outcome.is_empty() || self.outcome.iter().any(|outcome| entry.is(*outcome)))
+            });
+        }
+        logs.retain(|log| !log.entries.is_empty());
+        logs
+    }
+}
+
+/// The run of cargo that wrote the newest of these logs.
+pub(crate) fn last_build(logs: &[UnitLog]) -> Option<&str> {
+    let newest = logs.iter().filter(|log| log.header.build.is_some()).max_by_key(|log| log.written);
+    newest.and_then(|log| log.header.build.as_deref())
+}
+
+/// Where the log of the project is.
+pub(crate) fn dir_of(manifest_path: Option<&PathBuf>) -> Result<Utf8PathBuf, CommandError> {
+    let args = manifest_path.iter().flat_map(|p| ["--manifest-path".into(), p.as_os_str().into()]).collect();
+    let workspace = build::call("metadata", args)?.workspace()?;
+    Ok(workspace.target_dir.join("belljar/log"))
+}
+
+impl Entry {
+    /// The macro's name alone.
+    fn plain_name(&self) -> &str {
+        let name = self.macro_name.strip_prefix("derive(").unwrap_or(&self.macro_name);
+        name.trim_start_matches("#[").trim_end_matches(['!', ']', ')'])
+    }
+}
+
+fn json(logs: &[UnitLog], out: &mut impl Write) -> io::Result<()> {
+    for log in logs {
+        for entry in &log.entries {
+            let header = &log.header;
+            let line = Line {
+                calling_package: &header.package,
+                calling_version: &header.version,
+                crate_name: &header.crate_name,
+                program: &header.program,
+                build: header.build.as_deref(),
+                entry,
+            };
+            serde_json::to_writer(&mut *out, &line)?;
+            out.write_all(b"\n")?;
+        }
+    }
+    Ok(())
+}
+
+/// The same request of the same macro in all units of one crate: what a check and a build wanted is one thing to its reader.
+fn merged(logs: &[UnitLog]) -> BTreeMap<(&str, &str, &str), Vec<Entry>> {
+    let mut crates: BTreeMap<_, Vec<Entry>> = BTreeMap::new();
+    for log in logs {
+        let Header { package, version, crate_name, .. } = &log.header;
+        let known = crates.entry((package.as_str(), version.as_str(), crate_name.as_str())).or_default();
+        for entry in &log.entries {
+            let same = |other: &&mut Entry| {
+                (&other.macro_name, &other.package, &other.version, &other.request, &other.outcome)
+                    == (&entry.macro_name, &entry.package, &entry.version, &entry.request, &entry.outcome)
+            };
+            match known.iter_mut().find(same) {
+                Some(other) => {
+                    other.times = other.times.max(entry.times);
+                    other.calls.extend(entry.calls.iter().cloned());
+                    other.calls.sort();
+                    other.calls.dedup();
+                }
+                None => known.push(entry.clone()),
+            }
+        }
+    }
+    crates
+}
+
+const HEAD: Style = Style::new().bold();
+const DIM: Style = Style::new().dimmed();
+
+/// Places of calls that are shown of one request.
+const PLACES: usize = 3;
+
+fn text(logs: &[UnitLog], dir: &Utf8Path, out: &mut impl Write) -> io::Result<()> {
+    if logs.is_empty() {
+        return writeln!(
+            out,
+            "nothing of that kind is on record ({dir}): no macro asked, or nothing was built"
+        );
+    }
+    let mut first = true;
+    for ((package, version, crate_name), entries) in merged(logs) {
+        if !std::mem::take(&mut first) {
+            writeln!(out)?;
+        }
+        let (package, version) = (package.escape_debug(), version.escape_debug());
+        write!(out, "{HEAD}{package} {version}{HEAD:#}")?;
+        if crate_name != package.to_string().replace('-', "_") {
+            write!(out, " ({})", crate_name.escape_debug())?;
+        }
+        writeln!(out)?;
+        let mut last = None;
+        for entry in &entries {
+            let of = (&entry.macro_name, &entry.package, &entry.version);
+            if last != Some(of) {
+                let (name, package) = (entry.macro_name.escape_debug(), entry.package.escape_debug());
+                writeln!(out, "  `{name}` of {package} {}", entry.version.escape_debug())?;
+                last = Some(of);
+            }
+            write_entry(entry, out)?;
+        }
+    }
+    let not_kept: u64 = logs.iter().map(|log| log.header.not_kept).sum();
+    if not_kept > 0 {
+        writeln!(out, "\n{not_kept} more attempts are not listed: there were too many different ones")?;
+    }
+    Ok(())
+}
+
+fn write_entry(entry: &Entry, out: &mut impl Write) -> io::Result<()> {
+    let colour = match entry.outcome.as_str() {
+        "refused" => AnsiColor::Red.on_default(),
+        "reported" => AnsiColor::Yellow.on_default(),
+        "granted" => AnsiColor::Green.on_default(),
+        _ => Style::new(),
+    };
+    // What a guest made up is in the request; it has been escaped when it was written, and may have been changed since.
+    let request: String =
+        entry.request.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    write!(out, "    {colour}{:<8}{colour:#} {request}", entry.outcome.escape_debug().to_string())?;
+    if entry.times > 1 {
+        write!(out, " ({} times)", entry.times)?;
+    }
+    writeln!(out, " {DIM}— {}{DIM:#}", entry.reason.escape_debug())?;
+    if !entry.calls.is_empty() {
+        let place = |call: &super::Call| format!("{}:{}", call.file.escape_debug(), call.line);
+        let places: Vec<_> = entry.calls.iter().take(PLACES).map(place).collect();
+        write!(out, "             at {}", places.join(", "))?;
+        let more = entry.more_calls + entry.calls.len().saturating_sub(PLACES) as u64;
+        if more > 0 {
+            write!(out, " and {more} more")?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(package: &str, build: &str, entries: &str) -> UnitLog {
+        let header = format!(
+            r#"{{"belljar_log":1,"build":"{build}","package":"{package}","version":"0.1.0","crate":"{package}","program":"rustc","not_kept":0}}"#
+        );
+        let seconds = build.parse().unwrap();
+        UnitLog {
+            header: serde_json::from_str(&header).unwrap(),
+            entries: entries.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
+            written: std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds),
+        }
+    }
+
+    const READ: &str = r#"{"macro":"derive(Template)","package":"askama_derive","version":"0.12.5","what":"read","name":"/ws/a","request":"read file `/ws/a`","outcome":"refused","reason":"nothing grants it","times":2,"calls":[{"file":"src/main.rs","line":3}],"more_calls":7}"#;
+    const ENV: &str = r#"{"macro":"var!","package":"mac","version":"1.0.0","what":"env","name":"A","request":"environment variable `A`","outcome":"granted","reason":"belljar.toml:3: it is asked","times":1,"calls":[],"more_calls":0}"#;
+
+    fn all() -> Log {
+        Log {
+            macros: Vec::new(),
+            crates: Vec::new(),
+            outcome: Vec::new(),
+            last: false,
+            format: Format::Text,
+            manifest_path: None,
+        }
+    }
+
+    fn logs() -> Vec<UnitLog> {
+        vec![log("web", "1", READ), log("web", "2", READ), log("other-one", "2", ENV)]
+    }
+
+    #[test]
+    fn it_reads_well() {
+        let mut out = Vec::new();
+        text(&all().chosen(logs()), "/ws/target/belljar/log".into(), &mut out).unwrap();
+        text(&[], "/ws/target/belljar/log".into(), &mut out).unwrap();
+        insta::assert_snapshot!(anstream::adapter::strip_str(&String::from_utf8(out).unwrap()).to_string(), @r"
+        other-one 0.1.0 (other-one)
+          `var!` of mac 1.0.0
+            granted  environment variable `A` — belljar.toml:3: it is asked
+
+        web 0.1.0
+          `derive(Template)` of askama_derive 0.12.5
+            refused  read file `/ws/a` (2 times) — nothing grants it
+                     at src/main.rs:3 and 7 more
+        nothing of that kind is on record (/ws/target/belljar/log): no macro asked, or nothing was built
+        ");
+    }
+
+    #[test]
+    fn filters() {
+        let count = |log: Log| log.chosen(logs()).iter().map(|log| log.entries.len()).sum::<usize>();
+        assert_eq!(count(all()), 3);
+        assert_eq!(count(Log { macros: vec!["Template".to_owned()], ..all() }), 2);
+        assert_eq!(count(Log { macros: vec!["askama-derive".to_owned()], ..all() }), 2);
+        assert_eq!(count(Log { macros: vec!["derive".to_owned()], ..all() }), 0);
+        assert_eq!(count(Log { crates: vec!["other_one".to_owned()], ..all() }), 1);
+        assert_eq!(count(Log { outcome: vec![Outcome::Granted], ..all() }), 1);
+        assert_eq!(count(Log { last: true, ..all() }), 2);
+        assert!(outcome("refused").is_ok());
+        assert_eq!(outcome("no").unwrap_err(), "one of granted, fixed, withheld, refused, reported");
+    }
+
+    #[test]
+    fn each_json_line_stands_for_itself() {
+        let mut out = Vec::new();
+        json(&logs(), &mut out).unwrap();
+        let lines: Vec<serde_json::Value> =
+            String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 3);
+        assert_eq!(lines[0]["calling_package"], "web");
+        assert_eq!(lines[0]["macro"], "derive(Template)");
+        assert_eq!(lines[2]["outcome"], "granted");
+    }
+}

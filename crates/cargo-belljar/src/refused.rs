@@ -1,0 +1,207 @@
+//! What a build says of refused requests: the cause, and the command that would grant them.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use belljar_policy::Calling;
+
+use crate::log::Entry;
+
+/// Requests that one note shows.
+const SHOWN: usize = 8;
+
+/// The arguments of `cargo belljar allow` that would grant what was refused to one macro package.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) read: BTreeSet<String>,
+    pub(crate) list: BTreeSet<String>,
+    pub(crate) env: BTreeSet<String>,
+}
+
+impl Wanted {
+    /// What the refused entries of one macro package come to. Paths are written as `belljar.toml` has them.
+    pub(crate) fn of<'a>(entries: impl IntoIterator<Item = &'a Entry>, calling: &Calling) -> Self {
+        let mut wanted = Self::default();
+        for entry in entries {
+            let Some(name) = entry.name.as_deref() else { continue };
+            match entry.what.as_str() {
+                "env" => wanted.env.insert(name.to_owned()),
+                "read" | "look-at" | "read-link" => wanted.read.insert(as_granted(name, calling)),
+                "list" => wanted.list.insert(as_granted(name, calling)),
+                _ => false,
+            };
+        }
+        wanted
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.read.is_empty() && self.list.is_empty() && self.env.is_empty()
+    }
+
+    /// The command that grants it.
+    pub(crate) fn command(&self, package: &str) -> String {
+        let mut command = format!("cargo belljar allow {}", quoted(package));
+        for (flag, values) in [("read", &self.read), ("list", &self.list), ("env", &self.env)] {
+            for value in values {
+                let _ = write!(command, " --{flag} {}", quoted(value));
+            }
+        }
+        command.push_str(" --reason '…'");
+        command
+    }
+}
+
+/// A path as a grant names it: relative to the calling package or to the workspace where it is in one of them.
+fn as_granted(path: &str, calling: &Calling) -> String {
+    let below = |dir: &Option<String>| {
+        let rest = path.strip_prefix(dir.as_deref()?)?.strip_prefix('/')?;
+        (!rest.is_empty()).then(|| escaped(rest))
+    };
+    below(&calling.manifest_dir)
+        .or_else(|| below(&calling.workspace_root).map(|rest| format!("workspace:{rest}")))
+        .unwrap_or_else(|| escaped(path))
+}
+
+/// A path as a glob that matches it and nothing else.
+fn escaped(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for c in path.chars() {
+        if "*?[]{}\\!".contains(c) {
+            out.extend(['[', c, ']']);
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// A word for a shell.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else if word.chars().any(char::is_control) {
+        // $'…' understands escapes, and shows them.
+        format!("$'{}'", word.escape_default())
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+/// The text of a note about these refused entries of one crate.
+pub(crate) fn note(refused: &[Entry], calling: &Calling, failed: bool) -> String {
+    let mut text = "belljar refused what macros of this crate asked for".to_owned();
+    let mut shown = 0;
+    let mut packages: Vec<(&str, &str)> = Vec::new();
+    for entry in refused {
+        let package = (entry.package.as_str(), entry.version.as_str());
+        if !packages.contains(&package) {
+            packages.push(package);
+        }
+    }
+    for &(package, version) in &packages {
+        for entry in refused.iter().filter(|e| (e.package.as_str(), e.version.as_str()) == (package, version))
+        {
+            shown += 1;
+            if shown > SHOWN {
+                continue;
+            }
+            let macro_name = &entry.macro_name;
+            let package = package.escape_debug();
+            let _ =
+                write!(text, "\n  `{macro_name}` of {package} {}: {}", version.escape_debug(), entry.request);
+            if let Some(call) = entry.calls.first() {
+                let _ = write!(text, "\n    at {}:{}", call.file.escape_debug(), call.line);
+            }
+        }
+    }
+    if shown > SHOWN {
+        let _ =
+            write!(text, "\n  and {} more: `cargo belljar log --outcome refused` lists them", shown - SHOWN);
+    }
+    for (package, version) in packages {
+        let of = refused.iter().filter(|e| (e.package.as_str(), e.version.as_str()) == (package, version));
+        let wanted = Wanted::of(of, calling);
+        if !wanted.is_empty() {
+            let intro = if failed { "if that is why this fails, and you want it" } else { "to allow it" };
+            let _ = write!(text, "\n  help: {intro}: {}", wanted.command(package));
+        }
+    }
+    text
+}
+
+/// Prints a note in the form in which rustc gives its messages to cargo, which shows it, keeps it and shows it again when
+/// nothing is compiled.
+pub(crate) fn print_json(text: &str) {
+    let message = serde_json::json!({
+        "$message_type": "diagnostic",
+        "message": text,
+        "code": null,
+        "level": "note",
+        "spans": [],
+        "children": [],
+        "rendered": format!("note: {text}\n\n"),
+    });
+    // One call, one line: others write to the same pipe.
+    let _ = std::io::stderr().write_all(format!("{message}\n").as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Call;
+
+    fn entry(what: &str, name: Option<&str>, request: &str) -> Entry {
+        Entry {
+            macro_name: "derive(Template)".to_owned(),
+            package: "askama_derive".to_owned(),
+            version: "0.12.5".to_owned(),
+            what: what.to_owned(),
+            name: name.map(str::to_owned),
+            request: request.to_owned(),
+            outcome: "refused".to_owned(),
+            reason: "nothing grants it".to_owned(),
+            times: 1,
+            calls: vec![Call { file: "src/main.rs".to_owned(), line: 3 }],
+            more_calls: 0,
+        }
+    }
+
+    fn calling() -> Calling {
+        Calling {
+            manifest_dir: Some("/ws/web".to_owned()),
+            workspace_root: Some("/ws".to_owned()),
+            ..Calling::default()
+        }
+    }
+
+    #[test]
+    fn a_note_says_what_and_where_and_how_to_go_on() {
+        let entries = [
+            entry("read", Some("/ws/web/templates/a b.html"), "read file `/ws/web/templates/a b.html`"),
+            entry("look-at", Some("/ws/shared/[x].css"), "look at `/ws/shared/[x].css`"),
+            entry("read", Some("/etc/passwd"), "read file `/etc/passwd`"),
+            entry("env", Some("HOME"), "environment variable `HOME`"),
+            entry("socket", None, "use a socket"),
+        ];
+        insta::assert_snapshot!(note(&entries, &calling(), true));
+    }
+
+    #[test]
+    fn many_requests_are_few_lines() {
+        let entries: Vec<_> = (0..20).map(|_| entry("socket", None, "use a socket")).collect();
+        let text = note(&entries, &calling(), false);
+        assert_eq!(text.lines().count(), 1 + 2 * SHOWN + 1, "{text}");
+        assert!(text.ends_with("and 12 more: `cargo belljar log --outcome refused` lists them"), "{text}");
+    }
+
+    #[test]
+    fn a_word_for_a_shell_is_one_word() {
+        assert_eq!(quoted("serde_derive"), "serde_derive");
+        assert_eq!(quoted("templates/**"), "'templates/**'");
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+        assert_eq!(quoted("a\nb"), "$'a\\nb'");
+        assert_eq!(quoted(""), "''");
+    }
+}

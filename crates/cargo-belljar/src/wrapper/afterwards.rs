@@ -1,0 +1,153 @@
+//! What is done when the compiler has ended: what macros wanted is logged, what they saw is told to cargo, and what they were
+//! refused is told to the user, beside the compiler's own messages.
+
+use std::io;
+use std::sync::Arc;
+
+use belljar_expander::{Observation, Recorded, Recorder};
+use belljar_plan::RustcArgs;
+use belljar_policy::{Calling, Outcome};
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::tracked::Inputs;
+use crate::log::{self, Entry, Header};
+use crate::{policy, refused, report};
+
+/// Names one run of cargo, for the log.
+pub(crate) const BUILD: &str = "BELLJAR_BUILD";
+
+/// A compilation with its surroundings.
+#[derive(Debug)]
+pub(crate) struct Compilation {
+    pub(crate) calling: Calling,
+    pub(crate) crate_name: String,
+    /// The compiler's name.
+    pub(crate) program: String,
+    /// Names the unit's log.
+    pub(crate) unit: String,
+    /// belljar's part of the target directory, if there is one.
+    pub(crate) belljar_dir: Option<Utf8PathBuf>,
+    /// The files of the policy, where no command looks after stamps.
+    pub(crate) policy_files: Vec<Utf8PathBuf>,
+    /// What the compiler writes its dep-info to.
+    pub(crate) dep_info: Option<Utf8PathBuf>,
+    /// Whether what is refused is worth a word though all went well.
+    pub(crate) shows_notes: bool,
+    /// Whether messages are to be JSON, as cargo has rustc write them.
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AfterwardsError {
+    #[error(
+        "what the macros of this crate wanted can't be written down in {path}: {source}\nnext: check the target directory's disk and rights"
+    )]
+    Write { path: Utf8PathBuf, source: io::Error },
+    #[error(
+        "what the macros of this crate read can't be added to {path}: {source}\nnext: check the target directory's disk and rights"
+    )]
+    DepInfo { path: Utf8PathBuf, source: io::Error },
+}
+
+impl Compilation {
+    /// One whose compiler is not belljar's child: rustdoc, an editor's server. There is nobody to tell anything, and the log of
+    /// the last process that worked on a package is kept.
+    pub(crate) fn served(calling: Calling, crate_name: String, belljar_dir: Option<Utf8PathBuf>) -> Self {
+        let of = format!("{}\0{}\0{crate_name}", calling.package, calling.version);
+        let digest = blake3::hash(of.as_bytes()).to_hex();
+        Self {
+            unit: format!("{}-served-{}", file_name(&crate_name), &digest[..16]),
+            calling,
+            crate_name,
+            program: "served".to_owned(),
+            belljar_dir,
+            policy_files: Vec::new(),
+            dep_info: None,
+            shows_notes: false,
+            json: false,
+        }
+    }
+
+    /// A name for a unit's log: that of its artifacts, which is its own in a target directory.
+    pub(crate) fn unit_of(unit: &RustcArgs) -> String {
+        let suffix = unit.extra_filename.strip_prefix('-').unwrap_or(&unit.extra_filename);
+        format!("{}-{}", file_name(unit.crate_name.as_deref().unwrap_or_default()), file_name(suffix))
+    }
+
+    /// The file that a compiler writes for cargo, as far as its arguments say.
+    pub(crate) fn dep_info_of(unit: &RustcArgs, cwd: &Utf8Path) -> Option<Utf8PathBuf> {
+        let wanted = unit.emit.iter().find_map(|emit| match emit.split_once('=') {
+            Some(("dep-info", path)) => Some(Some(path.into())),
+            None if emit == "dep-info" => Some(unit.output("", ".d")),
+            _ => None,
+        });
+        wanted.flatten().map(|path: Utf8PathBuf| cwd.join(path))
+    }
+
+    /// belljar's part of the target directory that `dir` is in, where no session says it.
+    pub(crate) fn belljar_dir_above(dir: &Utf8Path) -> Option<Utf8PathBuf> {
+        // cargo marks its target directories so that they are left out of backups.
+        let target = dir.ancestors().find(|dir| dir.join("CACHEDIR.TAG").is_file())?;
+        Some(target.join("belljar"))
+    }
+
+    /// Writes down what was recorded of this compilation, which `succeeded` or not.
+    pub(crate) fn finish(&self, recorder: &Arc<Recorder>, succeeded: bool) -> Result<(), AfterwardsError> {
+        let recorded = recorder.recorded();
+        if let Some(dir) = &self.belljar_dir {
+            let path = dir.join("log");
+            self.log(&path, &recorded).map_err(|source| AfterwardsError::Write { path, source })?;
+        }
+        if succeeded && !recorded.packages.is_empty() {
+            self.track(&recorded)?;
+        }
+        let refused: Vec<Entry> =
+            recorded.attempts.iter().filter(|a| a.outcome == Outcome::Refused).map(Entry::from).collect();
+        if !refused.is_empty() && (self.shows_notes || !succeeded) {
+            let text = refused::note(&refused, &self.calling, !succeeded);
+            if self.json { refused::print_json(&text) } else { report::note(&text) }
+        }
+        Ok(())
+    }
+
+    fn log(&self, dir: &Utf8Path, recorded: &Recorded) -> io::Result<()> {
+        let of = [&self.calling.package, &self.calling.version, &self.crate_name, &self.program];
+        let header = Header::new(std::env::var(BUILD).ok(), of.map(Clone::clone), recorded);
+        log::write(dir, &self.unit, &header, recorded)
+    }
+
+    fn track(&self, recorded: &Recorded) -> Result<(), AfterwardsError> {
+        let Some(dep_info) = &self.dep_info else { return Ok(()) };
+        let mut inputs = Inputs::of(&recorded.observations);
+        let untracked = match &self.belljar_dir {
+            Some(dir) => {
+                let stamps = policy::stamps(dir);
+                for ((package, version), rules) in &recorded.packages {
+                    let stamp = policy::stamp(&stamps, &self.calling, (package, version), *rules)
+                        .map_err(|source| AfterwardsError::Write { path: stamps.clone(), source })?;
+                    inputs.files.insert(stamp);
+                }
+                dir.join("untracked")
+            }
+            None => "/belljar/untracked".into(),
+        };
+        let asked = |outcome| !matches!(outcome, Outcome::Withheld | Outcome::Fixed);
+        if recorded.attempts.iter().any(|attempt| asked(attempt.outcome)) {
+            let file = |path: &Utf8PathBuf| Observation::File { path: path.to_string() };
+            let absent = |path: &Utf8PathBuf| Observation::Absent { path: path.to_string() };
+            let files = self.policy_files.iter();
+            let seen: Vec<_> =
+                files.map(|path| if path.is_file() { file(path) } else { absent(path) }).collect();
+            inputs.files.append(&mut Inputs::of(&seen).files);
+        }
+        inputs
+            .add_to(dep_info, &untracked)
+            .map_err(|source| AfterwardsError::DepInfo { path: dep_info.clone(), source })
+    }
+}
+
+/// A crate's name as a part of a file's name: what cargo calls a crate is an identifier, others may call it anything.
+fn file_name(crate_name: &str) -> String {
+    let plain = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
+    crate_name.chars().filter(plain).take(100).collect()
+}

@@ -1,0 +1,178 @@
+//! What macros saw, told to cargo: it is added to the unit's dep-info, so that cargo compiles the crate again when it
+//! changes.
+//!
+//! rustc writes a make rule and one comment for each variable (`rustc_interface::passes::write_out_deps`); cargo reads the
+//! prerequisites of the first rule and those comments (`cargo::core::compiler::fingerprint::dep_info`), and holds the
+//! files' times against that of the last build.
+//!
+//! | seen | cargo watches |
+//! |---|---|
+//! | a variable, set or not | the variable |
+//! | a file | the file |
+//! | the entries of a directory | the directory, whose time changes with its entries |
+//! | that nothing is there | the nearest directory above that is there: what appears, appears in it |
+//! | rules of a macro package | a stamp (see [`crate::policy`]) |
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+use belljar_expander::Observation;
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// What a unit depends on beside its sources.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Inputs {
+    /// Absolute paths.
+    pub(crate) files: BTreeSet<Utf8PathBuf>,
+    pub(crate) variables: BTreeSet<(String, Option<String>)>,
+}
+
+impl Inputs {
+    pub(crate) fn of<'a>(observations: impl IntoIterator<Item = &'a Observation>) -> Self {
+        let mut inputs = Self::default();
+        for observation in observations {
+            match observation {
+                Observation::Variable { name, value } => {
+                    inputs.variables.insert((name.clone(), value.clone()));
+                }
+                Observation::File { path } | Observation::Directory { path } => {
+                    inputs.files.insert(path.into());
+                }
+                Observation::Absent { path } => inputs.absent(path.as_ref()),
+            }
+        }
+        inputs
+    }
+
+    /// Nothing is there now.
+    pub(crate) fn absent(&mut self, path: &Utf8Path) {
+        let there = path.ancestors().skip(1).find(|dir| dir.symlink_metadata().is_ok());
+        self.files.extend(there.map(Utf8Path::to_owned));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.variables.is_empty()
+    }
+
+    /// Adds them to the dep-info at `path`. `never` is a path at which nothing ever is: it stands for what can't be written
+    /// in a dep-info, so that cargo compiles the crate every time.
+    pub(crate) fn add_to(&self, path: &Utf8Path, never: &Utf8Path) -> io::Result<()> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let text = added(&std::fs::read_to_string(path)?, self, never);
+        // Written beside and moved: cargo or somebody else may be reading it, and a build can be ended at any moment.
+        let dir = path.parent().unwrap_or(Utf8Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        file.write_all(text.as_bytes())?;
+        file.as_file().set_permissions(path.metadata()?.permissions())?;
+        file.persist(path).map_err(|e| e.error)?;
+        Ok(())
+    }
+}
+
+fn added(dep_info: &str, inputs: &Inputs, never: &Utf8Path) -> String {
+    let mut files: Vec<String> = inputs.files.iter().map(|file| escaped(file).unwrap_or_default()).collect();
+    if files.iter().any(String::is_empty) {
+        files.retain(|file| !file.is_empty());
+        files.push(escaped(never).unwrap_or_else(|| "/belljar/untracked".to_owned()));
+    }
+    let mut out = String::with_capacity(dep_info.len() + 1024);
+    for line in dep_info.lines() {
+        out.push_str(line);
+        // A rule with prerequisites: `target: a b`. Others are `file:`, so that make minds no file that is gone.
+        if !line.starts_with('#') && line.contains(": ") {
+            for file in &files {
+                out.push(' ');
+                out.push_str(file);
+            }
+        }
+        out.push('\n');
+    }
+    for file in &files {
+        out.push_str(&format!("\n{file}:\n"));
+    }
+    for (name, value) in &inputs.variables {
+        out.push_str("\n# env-dep:");
+        escape_variable(name, &mut out);
+        if let Some(value) = value {
+            out.push('=');
+            escape_variable(value, &mut out);
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// A path in a make rule, as rustc writes it and cargo reads it. `None` if that can't be.
+fn escaped(path: &Utf8Path) -> Option<String> {
+    let text = path.as_str();
+    let readable = text
+        .split(' ')
+        .all(|word| !word.is_empty() && !word.ends_with('\\') && !word.chars().any(char::is_whitespace));
+    // `: ` ends the target; cargo looks for the first one in the line.
+    (readable && !text.contains(": ")).then(|| text.replace(' ', "\\ "))
+}
+
+fn escape_variable(text: &str, out: &mut String) {
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            c => out.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUSTC: &str = "/t/deps/a-1.d: src/main.rs src/b\\ c.rs\n\n/t/deps/a-1: src/main.rs src/b\\ c.rs\n\nsrc/main.rs:\n\
+                         src/b\\ c.rs:\n\n# env-dep:A=1\n";
+
+    #[test]
+    fn what_was_seen_stands_in_every_rule() {
+        let mut inputs = Inputs::default();
+        inputs.files.extend(["/ws/templates".into(), "/ws/templates/a b.html".into()]);
+        inputs.variables.insert(("LINES".to_owned(), Some("one\ntwo\\".to_owned())));
+        inputs.variables.insert(("UNSET".to_owned(), None));
+        insta::assert_snapshot!(added(RUSTC, &inputs, "/t/never".into()), @r"
+        /t/deps/a-1.d: src/main.rs src/b\ c.rs /ws/templates /ws/templates/a\ b.html
+
+        /t/deps/a-1: src/main.rs src/b\ c.rs /ws/templates /ws/templates/a\ b.html
+
+        src/main.rs:
+        src/b\ c.rs:
+
+        # env-dep:A=1
+
+        /ws/templates:
+
+        /ws/templates/a\ b.html:
+
+        # env-dep:LINES=one\ntwo\\
+
+        # env-dep:UNSET
+        ");
+    }
+
+    #[test]
+    fn a_path_that_cargo_could_not_read_makes_the_crate_stale_for_ever() {
+        for path in ["/a\nb", "/a\tb", "/a  b", "/a\\ b", "/end ", "/a\u{a0}b", "/a: b"] {
+            let mut inputs = Inputs::default();
+            inputs.files.insert(path.into());
+            let text = added("/t/a.d: src/main.rs\n", &inputs, "/t/never".into());
+            assert_eq!(text, "/t/a.d: src/main.rs /t/never\n\n/t/never:\n", "{path:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_watched_for_where_it_would_appear() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(dir.path()).unwrap();
+        let inputs = Inputs::of(&[Observation::Absent { path: dir.join("no/such/file").into() }]);
+        assert_eq!(inputs.files.iter().collect::<Vec<_>>(), [dir]);
+    }
+}
