@@ -166,6 +166,12 @@ pub enum Cause {
     )]
     Unanswered,
 
+    #[error(
+        "`{}` has changed while this crate was compiled: a macro has read it before, and it was another\n  help: build again",
+        .path.escape_debug()
+    )]
+    Changed { path: String },
+
     #[error("its output is not a token stream: {0}{HOSTILE}")]
     Output(Malformed),
 }

@@ -131,8 +131,9 @@ impl Expander {
             Err(bad) => return (Err(failed(name(), bad.clone().into(), Attempts::default())), channel),
         };
         let rules = self.rules(expand.package, expand.version);
+        let recorder = Arc::clone(&self.config.recorder);
         let wasi = Wasi::new(&self.config.seed, self.config.source_date_epoch, &arguments);
-        let call = match Call::new(Arc::clone(&rules), limits, channel, wasi, expand.input) {
+        let call = match Call::new(Arc::clone(&rules), limits, channel, wasi, recorder, expand.input) {
             Ok(call) => call,
             Err((malformed, channel)) => {
                 return (Err(failed(name(), Cause::Request(malformed), Attempts::default())), channel);

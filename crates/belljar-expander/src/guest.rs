@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use belljar_policy::{Decision, Request, Rules};
 use belljar_store::ModuleDigest;
 use belljar_wire::Malformed;
-use belljar_wire::abi::{self, EntryKind, import, question};
+use belljar_wire::abi::{self, EntryKind, attempt, import, question};
 use belljar_wire::bytes::{Reader, Writer};
 use belljar_wire::message::MAX_FRAME;
 use belljar_wire::tokens::{self, Expanded, OutTree, Shape, WireSpan};
@@ -20,14 +20,16 @@ use crate::attempts::Attempts;
 use crate::channel::Channel;
 use crate::engine::{Loaded, Runtime};
 use crate::error::{Cause, Frames, MacroName, ServeError};
+use crate::files::Files;
 use crate::lexer::{self, Lexed};
 use crate::limits::{self, Exceeded, Limit, Limits};
 use crate::memory;
-use crate::record::{CallSite, Observation};
+use crate::record::{CallSite, Observation, Recorder};
 use crate::wasi::Wasi;
 
 /// Functions that modules may import from [`abi::IMPORT_MODULE`].
-pub(crate) const IMPORTS: [&str; 4] = [import::ASK, import::TAKE, import::PANICKED, import::GETENV];
+pub(crate) const IMPORTS: [&str; 6] =
+    [import::ASK, import::TAKE, import::PANICKED, import::GETENV, import::GETCWD, import::ATTEMPT];
 
 /// Longest name of a variable or path that is looked at; what is longer is refused by its beginning.
 pub(crate) const MAX_NAME: usize = 4096;
@@ -79,7 +81,9 @@ pub(crate) struct Call {
     pub(crate) attempts: Attempts,
     /// What it saw of the world.
     pub(crate) observations: BTreeSet<Observation>,
+    pub(crate) recorder: Arc<Recorder>,
     pub(crate) wasi: Wasi,
+    pub(crate) files: Files,
     shape: Shape,
     memory: Option<Memory>,
     /// What the last question was answered, until the guest takes it.
@@ -118,6 +122,7 @@ impl Call {
         limits: Limits,
         channel: Channel,
         wasi: Wasi,
+        recorder: Arc<Recorder>,
         input: &[u8],
     ) -> Result<Self, (Malformed, Channel)> {
         let shape = match Shape::of(input) {
@@ -130,7 +135,9 @@ impl Call {
             channel,
             attempts: Attempts::default(),
             observations: BTreeSet::new(),
+            recorder,
             wasi,
+            files: Files::default(),
             shape,
             memory: None,
             answer: None,
@@ -434,6 +441,28 @@ pub(crate) fn add_to(linker: &mut Linker<Call>) -> wasmtime::Result<()> {
         call.observations.insert(Observation::Variable { name, value });
         Ok(call.answer.as_ref().map_or(u32::MAX, |value| u32::try_from(value.len()).unwrap_or(u32::MAX)))
     })?;
+    linker.func_wrap(from, import::GETCWD, |mut caller: Caller<'_, Call>| {
+        let (_, call) = parts(&mut caller)?;
+        call.count_question()?;
+        call.answer = call.working_directory().map(String::into_bytes);
+        Ok(call.answer.as_ref().map_or(u32::MAX, |value| u32::try_from(value.len()).unwrap_or(u32::MAX)))
+    })?;
+    linker.func_wrap(
+        from,
+        import::ATTEMPT,
+        |mut caller: Caller<'_, Call>, kind: u32, at: u32, len: u32| {
+            let (memory, call) = parts(&mut caller)?;
+            call.count_question()?;
+            let name = name_from(memory::bytes(memory, at, len).map_err(stop)?);
+            call.granted(match kind {
+                attempt::THREAD => Request::Thread,
+                attempt::PROCESS => Request::Process(name),
+                attempt::SOCKET => Request::Socket,
+                _ => return Err(stop(Cause::Protocol { what: "an attempt of an unknown kind".to_owned() })),
+            });
+            Ok(())
+        },
+    )?;
     linker.func_wrap(from, import::PANICKED, |mut caller: Caller<'_, Call>, at: u32, len: u32| {
         let (memory, call) = parts(&mut caller)?;
         let message = memory::bytes(memory, at, len).map_err(stop)?;

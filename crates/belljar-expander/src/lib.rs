@@ -19,6 +19,7 @@ mod channel;
 mod engine;
 mod error;
 mod expander;
+mod files;
 mod guest;
 mod lexer;
 mod limits;

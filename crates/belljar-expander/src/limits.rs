@@ -12,6 +12,7 @@
 //! | `BELLJAR_LIMIT_PRINT` | KiB | 1024 | what one call prints |
 //! | `BELLJAR_LIMIT_QUESTIONS` | 1000 | 1000 | how many questions one call asks |
 //! | `BELLJAR_LIMIT_COMPILER` | MiB | 1024 | what all questions of one call have rustc read and write |
+//! | `BELLJAR_LIMIT_FILES` | MiB | 256 | the files and listings that a guest has open at one time |
 //! | `BELLJAR_LIMIT_WAIT` | s | 60 | time in which one call waits for rustc's answers |
 
 use std::fmt;
@@ -41,6 +42,8 @@ pub struct Limits {
     /// Bytes that rustc reads and writes for all questions of a call: the questions, the text that their tokens stand for,
     /// complaints about a text that it lexes, and the answers.
     pub compiler: usize,
+    /// Bytes of the files that are open, which are kept in memory, and of listings.
+    pub files: u64,
     /// Time that passes while rustc answers questions.
     pub wait: Duration,
 }
@@ -58,6 +61,7 @@ impl Default for Limits {
             print: 1 << 20,
             questions: 1_000_000,
             compiler: 1 << 30,
+            files: 256 << 20,
             wait: Duration::from_secs(60),
         }
     }
@@ -75,6 +79,7 @@ pub enum Limit {
     Print,
     Questions,
     Compiler,
+    Files,
     Wait,
 }
 
@@ -91,7 +96,7 @@ pub struct BadLimit {
 
 impl Limit {
     /// Those that a variable of their own sets.
-    const SET: [Limit; 8] = [
+    const SET: [Limit; 9] = [
         Limit::Time,
         Limit::Memory,
         Limit::Stack,
@@ -99,6 +104,7 @@ impl Limit {
         Limit::Print,
         Limit::Questions,
         Limit::Compiler,
+        Limit::Files,
         Limit::Wait,
     ];
 
@@ -113,6 +119,7 @@ impl Limit {
             Limit::Print => "BELLJAR_LIMIT_PRINT",
             Limit::Questions => "BELLJAR_LIMIT_QUESTIONS",
             Limit::Compiler => "BELLJAR_LIMIT_COMPILER",
+            Limit::Files => "BELLJAR_LIMIT_FILES",
             Limit::Wait => "BELLJAR_LIMIT_WAIT",
         }
     }
@@ -120,7 +127,12 @@ impl Limit {
     fn unit(self) -> &'static str {
         match self {
             Limit::Time | Limit::Wait => "seconds",
-            Limit::Memory | Limit::Stack | Limit::Output | Limit::Expanded | Limit::Compiler => "MiB",
+            Limit::Memory
+            | Limit::Stack
+            | Limit::Output
+            | Limit::Expanded
+            | Limit::Compiler
+            | Limit::Files => "MiB",
             Limit::Print => "KiB",
             Limit::Questions => "thousands",
         }
@@ -137,7 +149,7 @@ impl Limit {
             Limit::Output | Limit::Expanded => 255,
             Limit::Print => 1 << 20,
             Limit::Questions => 4_000_000,
-            Limit::Compiler => 1 << 20,
+            Limit::Compiler | Limit::Files => 1 << 20,
         }
     }
 }
@@ -171,6 +183,7 @@ impl Limits {
             Limit::Print => self.print = size << 10,
             Limit::Questions => self.questions = n.saturating_mul(1000),
             Limit::Compiler => self.compiler = size << 20,
+            Limit::Files => self.files = u64::from(n) << 20,
             Limit::Wait => self.wait = Duration::from_secs(n.into()),
         }
     }
@@ -190,6 +203,7 @@ impl Limits {
             Limit::Output => self.output >> 20,
             Limit::Expanded => return format!("{} {}", self.expanded() >> 20, limit.unit()),
             Limit::Compiler => self.compiler >> 20,
+            Limit::Files => return format!("{} MiB", self.files >> 20),
             Limit::Print => self.print >> 10,
             Limit::Questions => return self.questions.to_string(),
         };
@@ -212,6 +226,7 @@ impl fmt::Display for Exceeded {
             Limit::Time => write!(f, "it ran for more than {allowed} of processor time")?,
             Limit::Memory => write!(f, "it wanted more than {allowed} of memory")?,
             Limit::Stack => write!(f, "it recursed until its stack was larger than {allowed}")?,
+            Limit::Files => write!(f, "it opened files and directories of more than {allowed}")?,
             Limit::Output => write!(f, "its output is larger than {allowed}")?,
             Limit::Expanded => write!(
                 f,

@@ -46,6 +46,8 @@ pub enum Observation {
     Directory { path: String },
     /// Nothing was there.
     Absent { path: String },
+    /// The compiler's working directory.
+    WorkingDirectory { path: String },
 }
 
 /// All of it.
@@ -57,6 +59,8 @@ pub struct Recorded {
     pub observations: BTreeSet<Observation>,
     /// The macro packages that were used, by name and version, each with the digest of its rules.
     pub packages: BTreeMap<(String, String), [u8; 32]>,
+    /// What was read, by its name: a file's content, or a directory's entries.
+    digests: HashMap<String, blake3::Hash>,
     /// Where each attempt stands.
     known: HashMap<(MacroName, Request, Outcome), usize>,
 }
@@ -70,6 +74,11 @@ impl Recorder {
     pub fn recorded(&self) -> MutexGuard<'_, Recorded> {
         // Nothing is left half-written by a panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether what has now been read is what was read under this name before.
+    pub(crate) fn is_still(&self, name: &str, digest: blake3::Hash) -> bool {
+        *self.recorded().digests.entry(name.to_owned()).or_insert(digest) == digest
     }
 
     /// Adds what one expansion wanted and saw.

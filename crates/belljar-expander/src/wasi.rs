@@ -4,7 +4,7 @@
 //! |---|---|
 //! | standard input | empty |
 //! | standard output and error | go to the compiler's, through the shim; neither is a terminal |
-//! | files | one directory, `/`, in which every access is recorded and refused with the same error, whatever is there |
+//! | files | below one directory, `/`: what rules grant can be read; every access is recorded, and refused with the same error, whatever is there |
 //! | sockets, signals, threads | refused, recorded |
 //! | wall clock | stands still, at `SOURCE_DATE_EPOCH` or else 2000-01-01 |
 //! | other clocks | one [`STEP`] further each time one is read, and as far as a sleep lasts, which takes no time |
@@ -16,13 +16,22 @@
 //!
 //! Source of numbers and layouts: the WASI repository, `legacy/preview1/docs.md`.
 
-use belljar_policy::{Access, Request};
+mod descriptors;
+
+use belljar_policy::Request;
 use wasmtime::{Caller, Linker};
 
 use crate::error::Cause;
 use crate::guest::{self, Arguments, Call};
 use crate::memory::{self, OutOfMemory};
 use crate::record::Observation;
+use descriptors::{
+    fd_advise, fd_allocate, fd_close, fd_datasync, fd_fdstat_get, fd_fdstat_set_flags, fd_fdstat_set_rights,
+    fd_filestat_get, fd_filestat_set_size, fd_filestat_set_times, fd_pread, fd_prestat_dir_name,
+    fd_prestat_get, fd_pwrite, fd_read, fd_readdir, fd_renumber, fd_seek, fd_sync, fd_tell, not_writable,
+    path_create_directory, path_filestat_get, path_filestat_set_times, path_link, path_open, path_readlink,
+    path_remove_directory, path_rename, path_symlink, path_unlink_file,
+};
 
 pub(crate) const MODULE: &str = "wasi_snapshot_preview1";
 
@@ -46,18 +55,22 @@ const MAX_PIECES: u32 = 1024;
 /// Things that one poll may wait for.
 const MAX_EVENTS: u32 = 4096;
 
-mod errno {
-    pub(super) const SUCCESS: u32 = 0;
-    pub(super) const ACCES: u32 = 2;
-    pub(super) const BADF: u32 = 8;
-    pub(super) const FAULT: u32 = 21;
-    pub(super) const INVAL: u32 = 28;
-    pub(super) const ISDIR: u32 = 31;
-    pub(super) const NAMETOOLONG: u32 = 37;
-    pub(super) const NOTDIR: u32 = 54;
-    pub(super) const NOTSOCK: u32 = 57;
-    pub(super) const NOTSUP: u32 = 58;
-    pub(super) const SPIPE: u32 = 70;
+pub(crate) mod errno {
+    pub(crate) const SUCCESS: u32 = 0;
+    pub(crate) const ACCES: u32 = 2;
+    pub(crate) const BADF: u32 = 8;
+    pub(crate) const FAULT: u32 = 21;
+    pub(crate) const INVAL: u32 = 28;
+    pub(crate) const IO: u32 = 29;
+    pub(crate) const ISDIR: u32 = 31;
+    pub(crate) const LOOP: u32 = 32;
+    pub(crate) const MFILE: u32 = 33;
+    pub(crate) const NAMETOOLONG: u32 = 37;
+    pub(crate) const NOENT: u32 = 44;
+    pub(crate) const NOTDIR: u32 = 54;
+    pub(crate) const NOTSOCK: u32 = 57;
+    pub(crate) const NOTSUP: u32 = 58;
+    pub(crate) const SPIPE: u32 = 70;
 }
 
 /// State of one call.
@@ -84,6 +97,11 @@ impl Wasi {
         Self { wall, elapsed: 0, seed, random: None }
     }
 
+    /// Nanoseconds since 1970 on the wall clock.
+    pub(crate) fn wall_clock(&self) -> u64 {
+        self.wall
+    }
+
     fn now(&mut self, clock: u32) -> Result<u64, Refusal> {
         match clock {
             0 => Ok(self.wall),
@@ -97,7 +115,7 @@ impl Wasi {
 }
 
 /// Why a function does not do what was asked.
-enum Refusal {
+pub(crate) enum Refusal {
     /// The guest sees an error.
     Errno(u32),
     /// The guest's call is over.
@@ -250,146 +268,9 @@ fn clock_time_get(m: &mut [u8], call: &mut Call, clock: u32, _precision: u64, at
     Ok(memory::write_u64(m, at, now)?)
 }
 
-/// The answer to what makes no sense for the few things that are open.
-fn unsuitable(fd: u32) -> Answer {
-    error(if fd <= ROOT_FD { errno::NOTSUP } else { errno::BADF })
-}
-
-fn fd_advise(_: &mut [u8], _: &mut Call, fd: u32, _: u64, _: u64, _: u32) -> Answer {
-    unsuitable(fd)
-}
-
-fn fd_allocate(_: &mut [u8], _: &mut Call, fd: u32, _: u64, _: u64) -> Answer {
-    unsuitable(fd)
-}
-
-fn fd_close(_: &mut [u8], _: &mut Call, fd: u32) -> Answer {
-    if fd <= ROOT_FD { Ok(()) } else { error(errno::BADF) }
-}
-
-fn fd_datasync(_: &mut [u8], _: &mut Call, fd: u32) -> Answer {
-    unsuitable(fd)
-}
-
-const UNKNOWN_TYPE: u8 = 0;
-const DIRECTORY_TYPE: u8 = 3;
-
-/// What kind of thing a descriptor is, as the first byte of its `fdstat`.
-fn file_type(fd: u32) -> Result<u8, Refusal> {
-    match fd {
-        // Not a character device: libc would take it for a terminal.
-        0..=2 => Ok(UNKNOWN_TYPE),
-        ROOT_FD => Ok(DIRECTORY_TYPE),
-        _ => Err(Refusal::Errno(errno::BADF)),
-    }
-}
-
-fn fd_fdstat_get(m: &mut [u8], _: &mut Call, fd: u32, at: u32) -> Answer {
-    const READ: u64 = 1 << 1;
-    const WRITE: u64 = 1 << 6;
-    const ALL: u64 = (1 << 30) - 1;
-    let (base, inheriting) = match fd {
-        0 => (READ, 0),
-        1 | 2 => (WRITE, 0),
-        // libc asks for no more than this when it opens a file, so that its request says what it wants.
-        _ => (ALL, ALL),
-    };
-    let mut stat = [0; 24];
-    stat[0] = file_type(fd)?;
-    stat[8..16].copy_from_slice(&base.to_le_bytes());
-    stat[16..].copy_from_slice(&inheriting.to_le_bytes());
-    Ok(memory::write(m, at, &stat)?)
-}
-
-fn fd_fdstat_set_flags(_: &mut [u8], _: &mut Call, fd: u32, _: u32) -> Answer {
-    unsuitable(fd)
-}
-
-fn fd_fdstat_set_rights(_: &mut [u8], _: &mut Call, fd: u32, _: u64, _: u64) -> Answer {
-    unsuitable(fd)
-}
-
-fn fd_filestat_get(m: &mut [u8], _: &mut Call, fd: u32, at: u32) -> Answer {
-    let mut stat = [0; 64];
-    stat[16] = file_type(fd)?;
-    Ok(memory::write(m, at, &stat)?)
-}
-
-fn fd_filestat_set_size(_: &mut [u8], _: &mut Call, fd: u32, _: u64) -> Answer {
-    unsuitable(fd)
-}
-
-fn fd_filestat_set_times(_: &mut [u8], _: &mut Call, fd: u32, _: u64, _: u64, _: u32) -> Answer {
-    unsuitable(fd)
-}
-
-fn fd_pread(_: &mut [u8], _: &mut Call, fd: u32, _: u32, _: u32, _: u64, _: u32) -> Answer {
-    not_a_file(fd)
-}
-
-fn fd_pwrite(_: &mut [u8], _: &mut Call, fd: u32, _: u32, _: u32, _: u64, _: u32) -> Answer {
-    not_a_file(fd)
-}
-
-fn not_a_file(fd: u32) -> Answer {
-    error(match fd {
-        0..=2 => errno::SPIPE,
-        ROOT_FD => errno::ISDIR,
-        _ => errno::BADF,
-    })
-}
-
-fn fd_prestat_get(m: &mut [u8], _: &mut Call, fd: u32, at: u32) -> Answer {
-    if fd != ROOT_FD {
-        return error(errno::BADF);
-    }
-    // A directory, whose name is one byte long.
-    Ok(memory::write(m, at, &[0, 0, 0, 0, 1, 0, 0, 0])?)
-}
-
-fn fd_prestat_dir_name(m: &mut [u8], _: &mut Call, fd: u32, at: u32, len: u32) -> Answer {
-    match (fd, len) {
-        (ROOT_FD, 0) => error(errno::NAMETOOLONG),
-        (ROOT_FD, _) => Ok(memory::write(m, at, b"/")?),
-        _ => error(errno::BADF),
-    }
-}
-
-fn fd_read(m: &mut [u8], _: &mut Call, fd: u32, _: u32, _: u32, read: u32) -> Answer {
-    match fd {
-        0 => Ok(memory::write_u32(m, read, 0)?),
-        ROOT_FD => error(errno::ISDIR),
-        _ => error(errno::BADF),
-    }
-}
-
-fn fd_readdir(_: &mut [u8], call: &mut Call, fd: u32, _: u32, _: u32, _: u64, _: u32) -> Answer {
-    match fd {
-        0..=2 => error(errno::NOTDIR),
-        ROOT_FD => refuse(call, Request::Path { access: Access::List, path: "/".to_owned() }),
-        _ => error(errno::BADF),
-    }
-}
-
-fn fd_renumber(_: &mut [u8], _: &mut Call, from: u32, _: u32) -> Answer {
-    unsuitable(from)
-}
-
-fn fd_seek(_: &mut [u8], _: &mut Call, fd: u32, _: u64, _: u32, _: u32) -> Answer {
-    not_a_file(fd)
-}
-
-fn fd_sync(_: &mut [u8], _: &mut Call, fd: u32) -> Answer {
-    unsuitable(fd)
-}
-
-fn fd_tell(_: &mut [u8], _: &mut Call, fd: u32, _: u32) -> Answer {
-    not_a_file(fd)
-}
-
 fn fd_write(m: &mut [u8], call: &mut Call, fd: u32, pieces: u32, count: u32, written: u32) -> Answer {
     if !matches!(fd, 1 | 2) {
-        return error(if fd == ROOT_FD { errno::ISDIR } else { errno::BADF });
+        return if fd == 0 { error(errno::BADF) } else { not_writable(call, fd) };
     }
     if count > MAX_PIECES {
         return error(errno::INVAL);
@@ -410,124 +291,6 @@ fn fd_write(m: &mut [u8], call: &mut Call, fd: u32, pieces: u32, count: u32, wri
 fn refuse(call: &mut Call, request: Request) -> Answer {
     call.granted(request);
     error(errno::ACCES)
-}
-
-fn refuse_path(m: &[u8], call: &mut Call, access: Access, fd: u32, path: u32, len: u32) -> Answer {
-    match fd {
-        0..=2 => return error(errno::NOTDIR),
-        ROOT_FD => {}
-        _ => return error(errno::BADF),
-    }
-    let path = guest::name_from(memory::bytes(m, path, len)?);
-    // Guests name a path from the root without the first `/`, and the root itself `.`.
-    let path = format!("/{}", if path == "." { "" } else { path.trim_start_matches("./") });
-    refuse(call, Request::Path { access, path })
-}
-
-fn path_create_directory(m: &mut [u8], call: &mut Call, fd: u32, path: u32, len: u32) -> Answer {
-    refuse_path(m, call, Access::MakeDirectory, fd, path, len)
-}
-
-fn path_filestat_get(m: &mut [u8], call: &mut Call, fd: u32, _: u32, path: u32, len: u32, _: u32) -> Answer {
-    refuse_path(m, call, Access::LookAt, fd, path, len)
-}
-
-#[expect(clippy::too_many_arguments, reason = "the interface has them")]
-fn path_filestat_set_times(
-    m: &mut [u8],
-    call: &mut Call,
-    fd: u32,
-    _: u32,
-    path: u32,
-    len: u32,
-    _: u64,
-    _: u64,
-    _: u32,
-) -> Answer {
-    refuse_path(m, call, Access::Touch, fd, path, len)
-}
-
-#[expect(clippy::too_many_arguments, reason = "the interface has them")]
-fn path_link(
-    m: &mut [u8],
-    call: &mut Call,
-    _: u32,
-    _: u32,
-    _: u32,
-    _: u32,
-    fd: u32,
-    path: u32,
-    len: u32,
-) -> Answer {
-    refuse_path(m, call, Access::Link, fd, path, len)
-}
-
-#[expect(clippy::too_many_arguments, reason = "the interface has them")]
-fn path_open(
-    m: &mut [u8],
-    call: &mut Call,
-    fd: u32,
-    _: u32,
-    path: u32,
-    len: u32,
-    how: u32,
-    rights: u64,
-    _: u64,
-    _: u32,
-    _: u32,
-) -> Answer {
-    const CREATE: u32 = 1;
-    const DIRECTORY: u32 = 2;
-    const TRUNCATE: u32 = 8;
-    const WRITE: u64 = 1 << 6;
-    let access = if how & (CREATE | TRUNCATE) != 0 || rights & WRITE != 0 {
-        Access::Write
-    } else if how & DIRECTORY != 0 {
-        Access::List
-    } else {
-        Access::Read
-    };
-    refuse_path(m, call, access, fd, path, len)
-}
-
-#[expect(clippy::too_many_arguments, reason = "the interface has them")]
-fn path_readlink(
-    m: &mut [u8],
-    call: &mut Call,
-    fd: u32,
-    path: u32,
-    len: u32,
-    _: u32,
-    _: u32,
-    _: u32,
-) -> Answer {
-    refuse_path(m, call, Access::ReadLink, fd, path, len)
-}
-
-fn path_remove_directory(m: &mut [u8], call: &mut Call, fd: u32, path: u32, len: u32) -> Answer {
-    refuse_path(m, call, Access::Remove, fd, path, len)
-}
-
-#[expect(clippy::too_many_arguments, reason = "the interface has them")]
-fn path_rename(
-    m: &mut [u8],
-    call: &mut Call,
-    fd: u32,
-    path: u32,
-    len: u32,
-    _: u32,
-    _: u32,
-    _: u32,
-) -> Answer {
-    refuse_path(m, call, Access::Rename, fd, path, len)
-}
-
-fn path_symlink(m: &mut [u8], call: &mut Call, _: u32, _: u32, fd: u32, path: u32, len: u32) -> Answer {
-    refuse_path(m, call, Access::Link, fd, path, len)
-}
-
-fn path_unlink_file(m: &mut [u8], call: &mut Call, fd: u32, path: u32, len: u32) -> Answer {
-    refuse_path(m, call, Access::Remove, fd, path, len)
 }
 
 /// Waits for nothing: the clocks are moved to the first timeout, and all that is due by then has happened.

@@ -36,6 +36,8 @@ pub enum Reason {
     NotGranted,
     /// Nothing can grant it.
     NeverGranted,
+    /// Its name is granted, but it is a device, a FIFO or a socket.
+    NeitherFileNorDirectory,
 }
 
 impl fmt::Display for Reason {
@@ -49,6 +51,7 @@ impl fmt::Display for Reason {
             Reason::Deterministic => "the same in every build",
             Reason::NotGranted => "nothing grants it",
             Reason::NeverGranted => "no macro gets this",
+            Reason::NeitherFileNorDirectory => "it is neither a file nor a directory",
         })
     }
 }

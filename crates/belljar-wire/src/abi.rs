@@ -1,7 +1,7 @@
 //! What a guest module exports and imports, and the questions it may ask its host.
 //!
 //! A guest exports `memory`, `_initialize`, [`ALLOC`] and one function per entry point, named by [`Entry::export`].
-//! It imports the four functions named in [`import`] from the module [`IMPORT_MODULE`], and what its std takes from
+//! It imports the functions named in [`import`] from the module [`IMPORT_MODULE`], and what its std takes from
 //! `wasi_snapshot_preview1`.
 //!
 //! One expansion:
@@ -34,6 +34,18 @@ pub mod import {
     /// `fn getenv(name: u32, len: u32) -> u32`: like `ask`, for one environment variable; `u32::MAX` when it is absent
     /// (or refused: the guest can't tell), else the length of its value.
     pub const GETENV: &str = "getenv";
+    /// `fn getcwd() -> u32`: like `getenv`, for the compiler's working directory.
+    pub const GETCWD: &str = "getcwd";
+    /// `fn attempt(kind: u32, name: u32, len: u32)`: tells of something that the guest's std refuses by itself, so that it is
+    /// on record. Kinds are those of [`attempt`](super::attempt); the name is that of a program, or an address.
+    pub const ATTEMPT: &str = "attempt";
+}
+
+/// What [`import::ATTEMPT`] tells of.
+pub mod attempt {
+    pub const THREAD: u32 = 1;
+    pub const PROCESS: u32 = 2;
+    pub const SOCKET: u32 = 3;
 }
 
 /// First byte of a question. All are answered by the shim, from rustc; a `LEX_*` only when the text has an error or could

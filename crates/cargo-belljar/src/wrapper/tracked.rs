@@ -39,6 +39,8 @@ impl Inputs {
                     inputs.files.insert(path.into());
                 }
                 Observation::Absent { path } => inputs.absent(path.as_ref()),
+                // cargo itself knows a project that has moved for another one.
+                Observation::WorkingDirectory { .. } => {}
             }
         }
         inputs
