@@ -357,8 +357,7 @@ impl Call {
         };
         let real = || {
             let seconds = u64::try_from(stat.st_mtime).unwrap_or_default();
-            let nanoseconds = u64::try_from(stat.st_mtime_nsec).unwrap_or_default();
-            seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
+            seconds.saturating_mul(1_000_000_000).saturating_add(stat.st_mtime_nsec)
         };
         let time = if self.rules.real_time() { real() } else { self.wasi.wall_clock() };
         let mut bytes = [0; 64];
