@@ -15,7 +15,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use belljar_store::{ModuleDigest, Store, StoreError};
-use belljar_wire::abi::{ALLOC, IMPORT_MODULE};
+use belljar_wire::abi::{ALLOC, IMPORT_MODULE, import};
 use camino::Utf8Path;
 use wasmtime::{Caller, Collector, Config, Engine, ExternType, InstancePre, Linker, Module, OptLevel, Val};
 
@@ -246,7 +246,7 @@ fn link(linker: &Linker<Call>, module: &Module) -> Result<InstancePre<Call>, Mod
 
 fn provided(from: &str, name: &str) -> bool {
     match from {
-        IMPORT_MODULE => guest::IMPORTS.contains(&name),
+        IMPORT_MODULE => import::ALL.contains(&name),
         _ if (from, name) == wasi::THREAD => true,
         _ => wasi::FUNCTIONS.contains(&name),
     }

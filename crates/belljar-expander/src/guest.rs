@@ -27,10 +27,6 @@ use crate::memory;
 use crate::record::{CallSite, Observation, Recorder};
 use crate::wasi::Wasi;
 
-/// Functions that modules may import from [`abi::IMPORT_MODULE`].
-pub(crate) const IMPORTS: [&str; 6] =
-    [import::ASK, import::TAKE, import::PANICKED, import::GETENV, import::GETCWD, import::ATTEMPT];
-
 /// Longest name of a variable or path that is looked at; what is longer is refused by its beginning.
 pub(crate) const MAX_NAME: usize = 4096;
 

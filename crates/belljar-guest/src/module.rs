@@ -28,7 +28,6 @@ const FIXED: [(&str, ExternalKind); 3] =
     [("memory", ExternalKind::Memory), ("_initialize", ExternalKind::Func), (abi::ALLOC, ExternalKind::Func)];
 
 const WASI: &str = "wasi_snapshot_preview1";
-const IMPORTS: [&str; 4] = [abi::import::ASK, abi::import::TAKE, abi::import::PANICKED, abi::import::GETENV];
 
 pub(crate) fn finish(linked: &[u8]) -> Result<Module, BadModule> {
     let malformed = |e: wasmparser::BinaryReaderError| BadModule::NotWasm(e.to_string());
@@ -49,7 +48,7 @@ pub(crate) fn finish(linked: &[u8]) -> Result<Module, BadModule> {
                     let import = import.map_err(malformed)?;
                     let known = match import.module {
                         WASI => true,
-                        abi::IMPORT_MODULE => IMPORTS.contains(&import.name),
+                        abi::IMPORT_MODULE => abi::import::ALL.contains(&import.name),
                         // A function of another host (JavaScript's, a libc's for threads): linked, and hardly ever
                         // called. The expander puts one in its place that stops the macro and says so.
                         _ => matches!(

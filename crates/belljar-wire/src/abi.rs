@@ -39,6 +39,9 @@ pub mod import {
     /// `fn attempt(kind: u32, name: u32, len: u32)`: tells of something that the guest's std refuses by itself, so that it is
     /// on record. Kinds are those of [`attempt`](super::attempt); the name is that of a program, or an address.
     pub const ATTEMPT: &str = "attempt";
+
+    /// All of them.
+    pub const ALL: [&str; 6] = [ASK, TAKE, PANICKED, GETENV, GETCWD, ATTEMPT];
 }
 
 /// What [`import::ATTEMPT`] tells of.

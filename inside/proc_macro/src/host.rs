@@ -23,6 +23,8 @@ mod imported {
         safe fn import_panicked(ptr: u32, len: u32);
         #[link_name = "getenv"]
         safe fn import_getenv(ptr: u32, len: u32) -> u32;
+        #[link_name = "getcwd"]
+        safe fn import_getcwd() -> u32;
     }
 
     fn address(bytes: &[u8]) -> (u32, u32) {
@@ -45,6 +47,14 @@ mod imported {
     pub(crate) fn panicked(message: Option<&str>) {
         let (ptr, len) = message.map_or((0, 0), |message| address(message.as_bytes()));
         import_panicked(ptr, len);
+    }
+
+    /// The compiler's working directory, unless that is refused.
+    pub(crate) fn working_directory() -> Option<Vec<u8>> {
+        match import_getcwd() {
+            u32::MAX => None,
+            len => Some(take(len, 0)),
+        }
     }
 
     /// Can no panic be caught?
@@ -121,7 +131,7 @@ mod imported {
 }
 
 #[cfg(target_family = "wasm")]
-pub(crate) use imported::{PANICS_ABORT, ask, panic_without_message, panicked};
+pub(crate) use imported::{PANICS_ABORT, ask, panic_without_message, panicked, working_directory};
 
 #[cfg(not(target_family = "wasm"))]
 mod given {

@@ -27,6 +27,8 @@
 //! - Two punctuation marks that rustc would glue keep a span each when their stream is read again.
 
 mod call;
+#[cfg(target_family = "wasm")]
+mod cwd;
 mod entry;
 mod host;
 mod lexeme;
