@@ -17,7 +17,8 @@ pub(crate) struct Overlay {
     cfgs: &'static [(&'static str, Option<&'static str>)],
 }
 
-const NONE: Rules = Rules { markers: false, not_wasm: false, bare: false, looks: false, unix: false };
+const NONE: Rules =
+    Rules { markers: false, not_wasm: false, bare: false, looks: false, unix: false, locates: false };
 /// "No compiler is around on WebAssembly": true for programs, not for guests.
 const NOT_WASM: Rules = Rules { not_wasm: true, ..NONE };
 
@@ -33,6 +34,8 @@ const OVERLAYS: &[Overlay] = &[
     Overlay { name: "synstructure", version: "0.", rules: Rules { markers: true, ..NOT_WASM }, cfgs: &[] },
     // What it gives up on WebAssembly without this isn't missed by macros.
     Overlay { name: "tokio", version: "1.", rules: NONE, cfgs: &[("tokio_unstable", None)] },
+    // It starts `cargo locate-project`, if cargo has told where it is.
+    Overlay { name: "proc-macro-crate", version: "", rules: Rules { locates: true, ..NONE }, cfgs: &[] },
     Overlay { name: "home", version: "0.5.", rules: Rules { unix: true, ..NONE }, cfgs: &[] },
 ];
 

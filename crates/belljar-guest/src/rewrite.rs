@@ -38,7 +38,15 @@ pub(crate) struct Rules {
     /// `cfg(unix)` holds: for crates that know no third kind of system beside it and `windows`.
     #[serde(default)]
     pub(crate) unix: bool,
+    /// The function that asks cargo for the workspace's manifest, with a program that nobody can start, asks for a variable
+    /// instead.
+    #[serde(default)]
+    pub(crate) locates: bool,
 }
+
+/// What stands for that function's name, and for the variable that the expander sets (`belljar_policy`).
+const LOCATES: &str = "workspace_manifest_path";
+pub(crate) const WORKSPACE_MANIFEST: &str = "BELLJAR_WORKSPACE_MANIFEST";
 
 const MARKERS: [(&str, &str); 3] = [
     ("proc_macro", "belljar::f"),
@@ -73,6 +81,9 @@ pub(crate) fn rewrite(source: &str, rules: Rules) -> Option<String> {
     }
     if rules.looks {
         scan.names_of_markers(&mut edits);
+    }
+    if rules.locates {
+        scan.questions_to_cargo(&mut edits);
     }
     if edits.is_empty() {
         return None;
@@ -313,6 +324,33 @@ impl Scan<'_> {
         }
     }
 
+    /// The body of `fn workspace_manifest_path(manifest: &Path) -> Result<…>`, whose success is a path or an `Option` of one. Where
+    /// the variable is not set, the package's manifest is the workspace's.
+    fn questions_to_cargo(&self, edits: &mut Vec<Edit>) {
+        for i in 0..self.tokens.len() {
+            let parameter = self.text(i + 3);
+            let is = self.text(i) == "fn" && self.text(i + 1) == LOCATES && self.text(i + 2) == "(";
+            if !is || self.kind(i + 3) != Some(TokenKind::Ident) {
+                continue;
+            }
+            let behind = self.closing(i + 2);
+            let Some(open) =
+                (behind..self.tokens.len()).find(|&j| self.kind(j) == Some(TokenKind::OpenBrace))
+            else {
+                continue;
+            };
+            let close = self.closing(open);
+            let Some(&Token { end, .. }) = self.tokens.get(close) else { continue };
+            let start = self.tokens[open].start;
+            let lines = "\n".repeat(self.source[start..end].matches('\n').count());
+            let text = format!(
+                "{{ ::std::result::Result::Ok(::std::env::var_os(\"{WORKSPACE_MANIFEST}\").map_or_else(|| \
+                 ::std::path::Path::new({parameter}).to_path_buf(), ::std::path::PathBuf::from).into()){lines}}}"
+            );
+            edits.push(Edit { start, end, text });
+        }
+    }
+
     fn architectures(&self, edits: &mut Vec<Edit>) {
         for i in 0..self.tokens.len() {
             let is = self.text(i) == "target_arch"
@@ -333,6 +371,19 @@ mod tests {
     fn markers(source: &str) -> String {
         let rules = Rules { markers: true, ..Rules::default() };
         rewrite(source, rules).unwrap_or_else(|| source.to_owned())
+    }
+
+    #[test]
+    fn the_workspace_is_a_variable() {
+        let source = "use std::process::Command;\nfn workspace_manifest_path(cargo_toml: &Path) -> Result<Option<PathBuf>, Error> {\n    \
+                      let out = Command::new(\"cargo\");\n    Ok({ None })\n}\nfn after() {}\n";
+        let rules = Rules { locates: true, ..Rules::default() };
+        let out = rewrite(source, rules).unwrap();
+        assert_eq!(out.lines().count(), source.lines().count());
+        assert!(!out.contains("Command::new") && out.contains("Path::new(cargo_toml)"), "{out}");
+        assert!(out.ends_with("\nfn after() {}\n"), "{out}");
+        assert_eq!(out.matches('{').count(), out.matches('}').count());
+        assert_eq!(rewrite("fn workspace_manifest_path();", rules), None);
     }
 
     #[test]
@@ -466,8 +517,10 @@ mod tests {
             "]",
             ")",
         ] {
-            let _ =
-                rewrite(source, Rules { markers: true, not_wasm: true, bare: true, looks: true, unix: true });
+            let _ = rewrite(
+                source,
+                Rules { markers: true, not_wasm: true, bare: true, looks: true, unix: true, locates: true },
+            );
         }
         assert_eq!(markers("#!/usr/bin/env rustx\n#[proc_macro]"), "#!/usr/bin/env rustx\n#[belljar::f]");
     }
