@@ -3,6 +3,25 @@
 use std::fmt;
 use std::sync::Arc;
 
+/// What happens to what nothing grants.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// It is refused.
+    #[default]
+    Enforce,
+    /// It is given if a grant could allow it, and listed.
+    Report,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Mode::Enforce => "enforce",
+            Mode::Report => "report",
+        })
+    }
+}
+
 /// What to do about a [`Request`](crate::Request), with the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {

@@ -15,14 +15,38 @@
 //! assert_eq!(rules.variable("CARGO_PKG_NAME"), Some("app"));
 //! ```
 
+//!
+//! Rules come from what is built in, from `belljar.toml` at the workspace's root, and from the user's own defaults
+//! ([`Policy::load`]). [`edit`] adds a grant to such a file, [`unused`] finds those that do nothing, and [`profiles`] knows
+//! what well-known macros need.
+
 #![forbid(unsafe_code)]
 
 mod calling;
 mod decision;
+pub mod edit;
+mod error;
+mod grant;
+mod keys;
+mod parse;
+mod pattern;
+mod places;
+mod policy;
+pub mod profiles;
 mod request;
 mod rules;
+mod size;
+mod unused;
 
 pub use calling::Calling;
-pub use decision::{Decision, Outcome, Reason};
+pub use decision::{Decision, Mode, Outcome, Reason};
+pub use error::{Covers, Mistake, PolicyError, Problem};
+pub use grant::{Grant, Source, State};
+pub use parse::File;
+pub use pattern::{BadPattern, BadVariable, Base, PathPattern, VariablePattern};
+pub use places::{FILE_NAME, MODE_VARIABLE, Places};
+pub use policy::Policy;
 pub use request::{Access, Request};
-pub use rules::{LimitChanges, Policy, Rules};
+pub use rules::{LimitChanges, Rules};
+pub use size::BadSize;
+pub use unused::{Pair, Unused, Used, unused};

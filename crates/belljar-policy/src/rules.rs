@@ -1,41 +1,23 @@
-//! The rules for the macros of one compilation.
+//! What holds for the macros of one package in one crate.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::calling::Calling;
-use crate::decision::{Decision, Reason};
+use crate::decision::{Decision, Mode, Reason};
+use crate::grant::{Grant, State};
+use crate::pattern::{Bases, Resolved, VariablePattern, beneath};
 use crate::request::{Access, Request};
 
-/// The rules of one compilation, from which those of each macro package follow.
-#[derive(Debug, Clone, Default)]
-pub struct Policy {
-    calling: Arc<Calling>,
-}
-
-impl Policy {
-    /// The built-in rules alone.
-    #[must_use]
-    pub fn built_in(calling: Calling) -> Self {
-        Self { calling: Arc::new(calling) }
-    }
-
-    /// What holds for the macros of this package, in the crate that is being compiled.
-    #[must_use]
-    pub fn rules(&self, package: &str, version: &str) -> Rules {
-        let _ = (package, version);
-        let variables = self.calling.environment.iter().filter(|(name, _)| describes_crate(name));
-        Rules {
-            calling: Arc::clone(&self.calling),
-            variables: variables.map(|(name, value)| (name.clone(), value.clone())).collect(),
-        }
-    }
-}
+/// Changed when the built-in rules do, so that digests are others then.
+const VERSION: u8 = 1;
 
 /// What the macros of one package may reach in one crate.
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
     calling: Arc<Calling>,
+    mode: Mode,
+    granted: Arc<Granted>,
     /// The granted variables that are set.
     variables: BTreeMap<String, String>,
 }
@@ -49,17 +31,232 @@ pub struct LimitChanges {
     pub output: Option<u64>,
 }
 
+/// What grants say together.
+#[derive(Debug, Default)]
+struct Granted {
+    paths: Vec<PathRule>,
+    variables: Vec<(VariablePattern, Reason)>,
+    state: Option<(State, Reason)>,
+    seed: Option<(String, Reason)>,
+    time: Option<(bool, Reason)>,
+    limits: LimitChanges,
+    manifests: Manifests,
+    digest: [u8; 32],
+}
+
+#[derive(Debug)]
+struct PathRule {
+    /// To read, or else to list.
+    read: bool,
+    resolved: Resolved,
+    reason: Reason,
+}
+
+/// What every macro may read of the package and the workspace.
+#[derive(Debug, Default)]
+struct Manifests {
+    files: Vec<String>,
+    /// The directories that it passes on the way from one to the other, to look at.
+    dirs: Vec<String>,
+}
+
+impl Manifests {
+    fn of(bases: &Bases<'_>, home: Option<&str>) -> Self {
+        let mut found = Self::default();
+        let Some(package) = bases.package else { return found };
+        let manifest = |dir: &str| format!("{}/Cargo.toml", dir.trim_end_matches('/'));
+        let mut above = std::iter::successors(Some(package), |dir| {
+            let parent = &dir[..dir.rfind('/')?];
+            (!parent.is_empty()).then_some(parent)
+        });
+        match bases.workspace {
+            Some(workspace) if package == workspace || beneath(workspace, package).is_some() => {
+                found.dirs.extend(above.by_ref().take_while(|dir| *dir != workspace).map(str::to_owned));
+                found.dirs.push(workspace.to_owned());
+            }
+            Some(workspace) => found.dirs.extend([package, workspace].map(str::to_owned)),
+            // A macro looks for the workspace upwards. Manifests are all that it finds, and none at home or above.
+            None => {
+                let stops = |dir: &&str| !crate::places::above_home(dir, home);
+                found.dirs.push(package.to_owned());
+                found.dirs.extend(above.skip(1).take_while(stops).map(str::to_owned));
+                found.files.extend(found.dirs.iter().map(|dir| manifest(dir)));
+                return found;
+            }
+        }
+        found.files.push(manifest(package));
+        found.files.extend(bases.workspace.filter(|dir| *dir != package).map(manifest));
+        found
+    }
+
+    /// The directory beneath which it is looked for, if it is one of these.
+    fn root<'a>(&'a self, access: Access, path: &'a str) -> Option<&'a str> {
+        if matches!(access, Access::Read | Access::LookAt) && self.files.iter().any(|file| file == path) {
+            return Some(match path.rfind('/') {
+                None | Some(0) => "/",
+                Some(at) => &path[..at],
+            });
+        }
+        (access == Access::LookAt && self.dirs.iter().any(|dir| dir == path)).then_some(path)
+    }
+}
+
+impl Granted {
+    /// `grants` in the order in which they count.
+    fn of<'a>(
+        mode: Mode,
+        grants: impl Iterator<Item = &'a Grant>,
+        bases: &Bases<'_>,
+        home: Option<&str>,
+    ) -> Self {
+        let mut granted = Self { manifests: Manifests::of(bases, home), ..Self::default() };
+        let mut said = BTreeSet::new();
+        for grant in grants {
+            let reason = Reason::Grant(grant.to_string().into());
+            for (read, patterns) in [(true, &grant.read), (false, &grant.list)] {
+                for pattern in patterns {
+                    let tag = if read { 'r' } else { 'l' };
+                    said.extend(pattern.canonical().map(|text| (tag, text)));
+                    let rule = |resolved| PathRule { read, resolved, reason: reason.clone() };
+                    granted.paths.extend(pattern.resolve(bases).into_iter().map(rule));
+                }
+            }
+            said.extend(grant.env.iter().map(|pattern| ('e', pattern.to_string())));
+            granted.variables.extend(grant.env.iter().map(|pattern| (pattern.clone(), reason.clone())));
+            let with = || reason.clone();
+            granted.state = granted.state.or_else(|| Some((grant.state?, with())));
+            granted.seed = granted.seed.or_else(|| Some((grant.random.clone()?, with())));
+            granted.time = granted.time.or_else(|| Some((grant.time?, with())));
+            let limits = &mut granted.limits;
+            limits.time = limits.time.or(grant.limits.time);
+            limits.memory = limits.memory.or(grant.limits.memory);
+            limits.stack = limits.stack.or(grant.limits.stack);
+            limits.output = limits.output.or(grant.limits.output);
+        }
+        granted.digest = granted.digest_of(mode, &said);
+        granted
+    }
+
+    fn digest_of(&self, mode: Mode, said: &BTreeSet<(char, String)>) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key("belljar 2026 rules of a macro package in a crate");
+        let mut add = |tag: char, bytes: &[u8]| {
+            hasher.update(&[tag as u8]).update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+        };
+        add(
+            'v',
+            &[
+                VERSION,
+                u8::from(mode == Mode::Report),
+                u8::from(self.keeps_state()),
+                u8::from(self.real_time()),
+            ],
+        );
+        if let Some((seed, _)) = &self.seed {
+            add('s', seed.as_bytes());
+        }
+        let LimitChanges { time, memory, stack, output } = self.limits;
+        for (tag, limit) in [('T', time.map(f64::to_bits)), ('M', memory), ('S', stack), ('O', output)] {
+            if let Some(limit) = limit {
+                add(tag, &limit.to_le_bytes());
+            }
+        }
+        for (tag, text) in said {
+            add(*tag, text.as_bytes());
+        }
+        *hasher.finalize().as_bytes()
+    }
+
+    fn keeps_state(&self) -> bool {
+        matches!(self.state, Some((State::Crate, _)))
+    }
+
+    fn real_time(&self) -> bool {
+        matches!(self.time, Some((true, _)))
+    }
+
+    fn path(&self, access: Access, path: &str) -> Option<&PathRule> {
+        let allows = |rule: &&PathRule| match access {
+            Access::Read | Access::ReadLink => rule.read && rule.resolved.matches(path, false),
+            Access::LookAt => rule.resolved.matches(path, true),
+            Access::List => !rule.read && rule.resolved.matches(path, true),
+            _ => false,
+        };
+        self.paths.iter().find(allows)
+    }
+
+    fn variable(&self, name: &str) -> Option<&Reason> {
+        self.variables.iter().find(|(pattern, _)| pattern.matches(name)).map(|(_, reason)| reason)
+    }
+}
+
+/// Whether any grant could allow this with a path. All else changes what is there.
+fn can_be_granted(access: Access) -> bool {
+    matches!(access, Access::Read | Access::List | Access::LookAt | Access::ReadLink)
+}
+
 impl Rules {
+    /// `grants` are those that are about the macros, in the order in which they count.
+    pub(crate) fn of<'a>(
+        calling: &Arc<Calling>,
+        mode: Mode,
+        grants: impl Iterator<Item = &'a Grant>,
+        bases: &Bases<'_>,
+        home: Option<&str>,
+    ) -> Self {
+        let granted = Granted::of(mode, grants, bases, home);
+        let given = |name: &str| {
+            describes_crate(name)
+                || granted.variable(name).is_some()
+                || mode == Mode::Report && !asked_by_std(name)
+        };
+        let variables = calling.environment.iter().filter(|(name, _)| given(name));
+        Self {
+            calling: Arc::clone(calling),
+            mode,
+            variables: variables.map(|(name, value)| (name.clone(), value.clone())).collect(),
+            granted: Arc::new(granted),
+        }
+    }
+
     /// A decision by name alone: nothing is looked up, so it is the same whether the thing exists or not.
     #[must_use]
     pub fn decide(&self, request: &Request) -> Decision {
+        let not_granted = || match self.mode {
+            Mode::Enforce => Decision::Refused(Reason::NotGranted),
+            Mode::Report => Decision::Granted(Reason::ReportMode),
+        };
         match request {
             Request::Variable(name) if describes_crate(name) => Decision::Granted(Reason::DescribesCrate),
-            Request::Variable(name) if asked_by_std(name) => Decision::Withheld(Reason::AskedByStd),
-            // The listing has what is granted and nothing else.
-            Request::Variables => Decision::Granted(Reason::DescribesCrate),
-            Request::Clock | Request::Random => Decision::Fixed(Reason::Deterministic),
-            Request::Variable(_) | Request::Path { .. } => Decision::Refused(Reason::NotGranted),
+            Request::Variable(name) => match self.granted.variable(name) {
+                Some(reason) => Decision::Granted(reason.clone()),
+                None if asked_by_std(name) => Decision::Withheld(Reason::AskedByStd),
+                None => not_granted(),
+            },
+            // The listing has what is granted and nothing else, or in report mode all that there is.
+            Request::Variables => match self.mode {
+                Mode::Enforce => Decision::Granted(Reason::DescribesCrate),
+                Mode::Report => Decision::Granted(Reason::ReportMode),
+            },
+            Request::Clock => match &self.granted.time {
+                Some((true, reason)) => Decision::Granted(reason.clone()),
+                _ => Decision::Fixed(Reason::Deterministic),
+            },
+            Request::Random => match &self.granted.seed {
+                Some((_, reason)) => Decision::Fixed(reason.clone()),
+                None => Decision::Fixed(Reason::Deterministic),
+            },
+            Request::Path { access, .. } if !can_be_granted(*access) => {
+                Decision::Refused(Reason::NeverGranted)
+            }
+            Request::Path { access, path } => {
+                if self.granted.manifests.root(*access, path).is_some() {
+                    return Decision::Granted(Reason::Manifest);
+                }
+                match self.granted.path(*access, path) {
+                    Some(rule) => Decision::Granted(rule.reason.clone()),
+                    None => not_granted(),
+                }
+            }
             Request::Socket | Request::Thread | Request::Process(_) | Request::Signal => {
                 Decision::Refused(Reason::NeverGranted)
             }
@@ -67,11 +264,20 @@ impl Rules {
     }
 
     /// The directory beneath which a path is opened for which [`Rules::decide`] said "granted": the fixed part of the grant.
-    /// No link and no `..` may lead out of it, except to another path that is granted by its own name.
+    /// No link and no `..` may lead out of it, except to another path that is granted by its own name. It is the path itself
+    /// for the `X` of an `X/**`, and for directories to look at on the way to a manifest.
     #[must_use]
     pub fn root_of(&self, access: Access, path: &str) -> Option<String> {
-        let _ = (access, path);
-        None
+        if !can_be_granted(access) {
+            return None;
+        }
+        if self.mode == Mode::Report {
+            return Some("/".to_owned());
+        }
+        if let Some(root) = self.granted.manifests.root(access, path) {
+            return Some(root.to_owned());
+        }
+        Some(self.granted.path(access, path)?.resolved.root().to_owned())
     }
 
     /// The compiler's working directory, to which the guest's relative paths are relative.
@@ -91,34 +297,45 @@ impl Rules {
         self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
     /// Whether all calls in one crate share one instance (`state = "crate"`).
     #[must_use]
     pub fn keeps_state(&self) -> bool {
-        false
+        self.granted.keeps_state()
+    }
+
+    /// What says how long the macros remember, if anything does.
+    #[must_use]
+    pub fn why_state(&self) -> Option<&Reason> {
+        self.granted.state.as_ref().map(|(_, reason)| reason)
     }
 
     /// Whether the guest sees the real time, and the real times of files (`time = true`).
     #[must_use]
     pub fn real_time(&self) -> bool {
-        false
+        self.granted.real_time()
     }
 
     /// What its random numbers depend on beside module, macro and input (`random = "…"`).
     #[must_use]
     pub fn seed(&self) -> &[u8] {
-        b""
+        self.granted.seed.as_ref().map_or(b"", |(seed, _)| seed.as_bytes())
     }
 
     #[must_use]
     pub fn limits(&self) -> LimitChanges {
-        LimitChanges::default()
+        self.granted.limits
     }
 
     /// A digest of all that the rules say, apart from the values of variables: another one when the policy about this
-    /// package in this crate has changed.
+    /// package in this crate has changed, and the same one for the same policy in another checkout.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        [0; 32]
+        self.granted.digest
     }
 }
 
@@ -135,6 +352,7 @@ fn asked_by_std(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Policy;
 
     fn rules() -> Rules {
         let environment = [

@@ -1,0 +1,9 @@
+//! What users rely on in a policy.
+
+mod edit;
+mod errors;
+mod loading;
+mod patterns;
+mod profiles;
+mod support;
+mod unused;
