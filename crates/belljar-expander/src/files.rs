@@ -210,7 +210,7 @@ impl Call {
             Ok(dir) => dir,
             Err(e) => return Err(self.not_found(e, name, &root)),
         };
-        let mut stat = fstat(&dir).map_err(failed)?;
+        let mut stat = fstat(&dir)?;
         let mut here = root;
         let mut parts = rest.split('/').filter(|part| !part.is_empty()).peekable();
         while let Some(part) = parts.next() {
@@ -223,17 +223,16 @@ impl Call {
                 Ok(next) => next,
                 Err(e) => return Err(self.not_found(e, &there, &here)),
             };
-            stat = fstat(&next).map_err(failed)?;
+            stat = fstat(&next)?;
             let is_link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
             if is_link && (follow || parts.peek().is_some()) {
-                let target = readlinkat(&next, c"", Vec::new()).map_err(failed)?.into_bytes();
-                // A link that is replaced by another has its directory changed.
-                self.observations.insert(Observation::Directory { path: here.clone() });
+                let target = readlinkat(&next, c"", Vec::new())?.into_bytes();
                 let Ok(target) = String::from_utf8(target) else {
                     let path = there;
                     self.refuse(Request::Path { access, path }, Reason::NotGranted);
                     return Err(Refusal::Errno(errno::ACCES));
                 };
+                self.observations.insert(Observation::Link { path: there, target: target.clone() });
                 let rest: Vec<&str> = std::iter::once(&*target).chain(parts).collect();
                 return Ok(Step::Link { target: absolute(&here, &rest.join("/")) });
             }
@@ -248,7 +247,7 @@ impl Call {
             Errno::NOENT => Observation::Absent { path: name.to_owned() },
             _ => Observation::File { path: dir.to_owned() },
         });
-        failed(error)
+        error.into()
     }
 
     /// Notes that the guest gets to know what this is.
@@ -256,11 +255,11 @@ impl Call {
         let path = found.name.clone();
         self.observations.insert(match found.kind() {
             FileType::Directory => Observation::Directory { path },
-            // Asked for without being followed: the link itself, which its directory has.
-            FileType::Symlink => {
-                let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
-                Observation::Directory { path: if dir.is_empty() { "/" } else { dir }.to_owned() }
-            }
+            // Asked for without being followed.
+            FileType::Symlink => match readlinkat(&found.handle, c"", Vec::new()).map(|t| t.into_string()) {
+                Ok(Ok(target)) => Observation::Link { path, target },
+                _ => Observation::File { path },
+            },
             _ => Observation::File { path },
         });
     }
@@ -282,7 +281,7 @@ impl Call {
 
     fn content(&mut self, found: &Found) -> Result<Arc<[u8]>, Refusal> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = reopened(&found.handle, flags).map_err(failed)?;
+        let file = reopened(&found.handle, flags)?;
         let room = self.limits.files.saturating_sub(self.files.held);
         let mut bytes = Vec::new();
         std::fs::File::from(file).take(room.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| {
@@ -318,29 +317,13 @@ impl Call {
         if !self.granted(Request::Path { access: Access::List, path: name.clone() }) {
             return Err(Refusal::Errno(errno::ACCES));
         }
-        let mut found = Vec::new();
-        let mut digest = blake3::Hasher::new();
-        for entry in Dir::new(handle.map_err(failed)?).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let (entry_name, kind) = (entry.file_name().to_bytes(), entry.file_type());
-            if matches!(entry_name, b"." | b"..") {
-                continue;
-            }
-            let entry = Entry { name: entry_name.to_vec(), kind };
-            self.hold(entry.held())?;
-            found.push(entry);
-        }
-        found.sort_by(|a, b| a.name.cmp(&b.name));
-        for entry in &found {
-            digest.update(&[type_number(entry.kind)]).update(&(entry.name.len() as u64).to_le_bytes());
-            digest.update(&entry.name);
-        }
+        let listed: Arc<[Entry]> = listing(handle?, |entry| self.hold(entry.held()))?.into();
+        let digest = digest(&listed);
         // A name no file has: it tells a listing from a file's content.
-        if !self.recorder.is_still(&format!("{name}/"), digest.finalize()) {
+        if !self.recorder.is_still(&format!("{name}/"), digest) {
             return Err(Refusal::Stop(stop(Cause::Changed { path: name })));
         }
-        self.observations.insert(Observation::Directory { path: name });
-        let listed: Arc<[Entry]> = found.into();
+        self.observations.insert(Observation::Listing { path: name, digest });
         if let Some(Open { content: Content::Directory { entries, .. }, .. }) = self.files.get(number) {
             *entries = Some(Arc::clone(&listed));
         }
@@ -370,13 +353,53 @@ impl Call {
 
     /// Where the link at a name leads.
     pub(crate) fn link(&mut self, name: String) -> Result<Vec<u8>, Refusal> {
+        // libc's `realpath`, behind `std::fs::canonicalize`, asks this of every directory on the way.
+        if self.rules.leads_to_granted(&name) {
+            return Err(Refusal::Errno(errno::INVAL));
+        }
         let found = self.find(Access::ReadLink, name, false)?;
         self.saw(&found);
         if found.kind() != FileType::Symlink {
             return Err(Refusal::Errno(errno::INVAL));
         }
-        Ok(readlinkat(&found.handle, c"", Vec::new()).map_err(failed)?.into_bytes())
+        Ok(readlinkat(&found.handle, c"", Vec::new())?.into_bytes())
     }
+}
+
+/// The entries of a directory, sorted by name. `take` may refuse to have more of them.
+fn listing<E: From<Errno>>(
+    directory: OwnedFd,
+    mut take: impl FnMut(&Entry) -> Result<(), E>,
+) -> Result<Vec<Entry>, E> {
+    let mut found = Vec::new();
+    for entry in Dir::new(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if !matches!(name, b"." | b"..") {
+            let entry = Entry { name: name.to_vec(), kind: entry.file_type() };
+            take(&entry)?;
+            found.push(entry);
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+fn digest(listing: &[Entry]) -> blake3::Hash {
+    let mut digest = blake3::Hasher::new();
+    for entry in listing {
+        digest.update(&[type_number(entry.kind)]).update(&(entry.name.len() as u64).to_le_bytes());
+        digest.update(&entry.name);
+    }
+    digest.finalize()
+}
+
+/// A digest of the names in a directory and of what they are, by which [`Observation::Listing`] knows it. The directory itself
+/// must not be a link.
+pub fn listing_digest(directory: &std::path::Path) -> std::io::Result<blake3::Hash> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+    let directory = openat(CWD, directory, flags, Mode::empty())?;
+    Ok(digest(&listing::<Errno>(directory, |_| Ok(()))?))
 }
 
 enum Step {
@@ -398,12 +421,8 @@ fn reopened(handle: &OwnedFd, flags: OFlags) -> Result<OwnedFd, Errno> {
     openat(CWD, format!("/proc/self/fd/{}", handle.as_raw_fd()), flags, Mode::empty())
 }
 
-fn failed(error: Errno) -> Refusal {
-    Refusal::Errno(wasi(error))
-}
-
 /// Linux's error as WASI has it.
-fn wasi(error: Errno) -> u32 {
+pub(crate) fn wasi(error: Errno) -> u32 {
     match error {
         Errno::ACCESS | Errno::PERM => errno::ACCES,
         Errno::NOENT => errno::NOENT,

@@ -3,7 +3,7 @@
 //! The steps are those of [`belljar_wire::abi`]. Nothing that comes from the guest is believed: addresses and lengths,
 //! questions, the output and every token in it are checked here, and what is not as it should be ends the expansion.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -76,7 +76,7 @@ pub(crate) struct Call {
     pub(crate) channel: Channel,
     pub(crate) attempts: Attempts,
     /// What it saw of the world.
-    pub(crate) observations: BTreeSet<Observation>,
+    pub(crate) observations: HashSet<Observation>,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) wasi: Wasi,
     pub(crate) files: Files,
@@ -130,7 +130,7 @@ impl Call {
             limits,
             channel,
             attempts: Attempts::default(),
-            observations: BTreeSet::new(),
+            observations: HashSet::new(),
             recorder,
             wasi,
             files: Files::default(),

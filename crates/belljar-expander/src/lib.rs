@@ -30,6 +30,7 @@ mod wasi;
 pub use engine::ModuleError;
 pub use error::{Cause, ExpandError, Frames, MacroName, ServeError};
 pub use expander::{Config, Expander, precompile, refuse_all};
+pub use files::listing_digest;
 pub use limits::{BadLimit, Exceeded, Limit, Limits};
 pub use memory::OutOfMemory;
 pub use record::{Attempt, CallSite, Observation, Recorded, Recorder};

@@ -4,7 +4,7 @@
 //! It is shared between the thread that runs guests and whoever writes it down when the compiler has ended. An expansion
 //! is in it before its reply is sent.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use belljar_policy::{Outcome, Reason, Request};
@@ -36,14 +36,18 @@ pub struct Attempt {
 }
 
 /// One thing that a macro saw of the world, on which the crate depends from then on.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Observation {
     /// A variable, with its value if it is set (or granted: the guest can't tell).
     Variable { name: String, value: Option<String> },
     /// A file's content, or what is known of it without reading. The path is absolute.
     File { path: String },
-    /// A directory's entries, or a link on the way.
+    /// That something is a directory.
     Directory { path: String },
+    /// The names in a directory and what they are, as [`listing_digest`](crate::listing_digest) has them.
+    Listing { path: String, digest: blake3::Hash },
+    /// Where a link leads.
+    Link { path: String, target: String },
     /// Nothing was there.
     Absent { path: String },
     /// The compiler's working directory.
@@ -56,7 +60,7 @@ pub struct Recorded {
     pub attempts: Vec<Attempt>,
     /// Attempts that are not in `attempts`, because there were too many different ones.
     pub not_kept: u64,
-    pub observations: BTreeSet<Observation>,
+    pub observations: HashSet<Observation>,
     /// The macro packages that were used, by name and version, each with the digest of its rules.
     pub packages: BTreeMap<(String, String), [u8; 32]>,
     /// What was read, by its name: a file's content, or a directory's entries.
@@ -87,7 +91,7 @@ impl Recorder {
         macro_name: &MacroName,
         rules: [u8; 32],
         attempts: &Attempts,
-        observations: BTreeSet<Observation>,
+        observations: HashSet<Observation>,
         call: Option<&CallSite>,
     ) {
         let mut recorded = self.recorded();
@@ -150,9 +154,9 @@ mod tests {
         attempts.record(Request::Socket, &Decision::Refused(Reason::NeverGranted));
         for line in 0..100 {
             let call = CallSite { file: "src/main.rs".to_owned(), line };
-            recorder.add(&named("A"), [1; 32], &attempts, BTreeSet::new(), Some(&call));
+            recorder.add(&named("A"), [1; 32], &attempts, HashSet::new(), Some(&call));
         }
-        recorder.add(&named("B"), [1; 32], &attempts, BTreeSet::new(), None);
+        recorder.add(&named("B"), [1; 32], &attempts, HashSet::new(), None);
         let recorded = recorder.recorded();
         let [a, b] = &recorded.attempts[..] else { panic!("{:?}", recorded.attempts) };
         assert_eq!((a.times, a.calls.len(), a.more_calls), (100, CALLS, 50));

@@ -128,6 +128,12 @@ impl From<OutOfMemory> for Refusal {
     }
 }
 
+impl From<rustix::io::Errno> for Refusal {
+    fn from(error: rustix::io::Errno) -> Self {
+        Self::Errno(crate::files::wasi(error))
+    }
+}
+
 impl From<wasmtime::Error> for Refusal {
     fn from(error: wasmtime::Error) -> Self {
         Self::Stop(error)

@@ -176,7 +176,8 @@ impl Granted {
 
     fn path(&self, access: Access, path: &str) -> Option<&PathRule> {
         let allows = |rule: &&PathRule| match access {
-            Access::Read | Access::ReadLink => rule.read && rule.resolved.matches(path, false),
+            Access::Read => rule.read && rule.resolved.matches(path, false),
+            Access::ReadLink => rule.read && rule.resolved.matches(path, true),
             Access::LookAt => rule.resolved.matches(path, true),
             Access::List => !rule.read && rule.resolved.matches(path, true),
             _ => false,
@@ -209,13 +210,10 @@ impl Rules {
                 || granted.variable(name).is_some()
                 || mode == Mode::Report && !asked_by_std(name)
         };
-        let variables = calling.environment.iter().filter(|(name, _)| given(name));
-        Self {
-            calling: Arc::clone(calling),
-            mode,
-            variables: variables.map(|(name, value)| (name.clone(), value.clone())).collect(),
-            granted: Arc::new(granted),
-        }
+        let set = calling.environment.iter().filter(|(name, _)| given(name) && *name != WORKSPACE_MANIFEST);
+        let mut variables: BTreeMap<_, _> = set.map(|(name, value)| (name.clone(), value.clone())).collect();
+        variables.extend(workspace_manifest(bases).map(|path| (WORKSPACE_MANIFEST.to_owned(), path)));
+        Self { calling: Arc::clone(calling), mode, variables, granted: Arc::new(granted) }
     }
 
     /// A decision by name alone: nothing is looked up, so it is the same whether the thing exists or not.
@@ -280,6 +278,16 @@ impl Rules {
         Some(self.granted.path(access, path)?.resolved.root().to_owned())
     }
 
+    /// Whether this is a directory above something that is granted, the package or the working directory. Nothing is granted
+    /// of it; but that it is a directory and no link follows from those names, which the guest knows.
+    #[must_use]
+    pub fn leads_to_granted(&self, dir: &str) -> bool {
+        let manifests = &self.granted.manifests;
+        let granted = self.granted.paths.iter().map(|rule| rule.resolved.fixed());
+        let known = manifests.files.iter().map(String::as_str).chain(self.cwd()).chain(granted);
+        known.into_iter().any(|path| beneath(dir, path).is_some())
+    }
+
     /// The compiler's working directory, to which the guest's relative paths are relative.
     #[must_use]
     pub fn cwd(&self) -> Option<&str> {
@@ -342,7 +350,18 @@ impl Rules {
 /// Source: the cargo book, "Environment variables Cargo sets for crates". Others of that list (`CARGO`, `OUT_DIR`,
 /// `CARGO_BIN_NAME`…) lead to programs and files, or differ between builds of one crate.
 fn describes_crate(name: &str) -> bool {
-    name.starts_with("CARGO_PKG_") || matches!(name, "CARGO_CRATE_NAME" | "CARGO_MANIFEST_DIR")
+    name.starts_with("CARGO_PKG_")
+        || matches!(name, "CARGO_CRATE_NAME" | "CARGO_MANIFEST_DIR" | WORKSPACE_MANIFEST)
+}
+
+/// In place of what `cargo locate-project --workspace` says natively: the manifest of the workspace that the calling package is
+/// in. It is no variable of cargo's or the user's; the family of proc-macro-crate asks for it as a guest.
+const WORKSPACE_MANIFEST: &str = "BELLJAR_WORKSPACE_MANIFEST";
+
+fn workspace_manifest(bases: &Bases<'_>) -> Option<String> {
+    let (package, workspace) = (bases.package?, bases.workspace?);
+    let is_in = package == workspace || beneath(workspace, package).is_some();
+    is_in.then(|| format!("{}/Cargo.toml", workspace.trim_end_matches('/')))
 }
 
 fn asked_by_std(name: &str) -> bool {
@@ -367,6 +386,17 @@ mod tests {
         ];
         let calling = Calling::of_environment(environment.map(|(n, v)| (n.into(), v.into())));
         Policy::built_in(calling).rules("mac", "1.0.0")
+    }
+
+    #[test]
+    fn directories_above_what_is_granted_are_known_to_be_some() {
+        let rules = rules();
+        for dir in ["/", "/src", "/src/app"] {
+            assert!(rules.leads_to_granted(dir), "{dir}");
+        }
+        for dir in ["/src/app/Cargo.toml", "/src/ap", "/sr", "/etc"] {
+            assert!(!rules.leads_to_granted(dir), "{dir}");
+        }
     }
 
     #[test]

@@ -7,7 +7,6 @@ use std::process::{Command, ExitCode};
 use belljar_guest::toolchain::{self, Toolchain, ToolchainError};
 use belljar_guest::{GuestError, GuestRecord, GuestRequest, Origin};
 use belljar_plan::{CargoCall, MacroUnit, PackageSource, Plan, PlanError, RustcArgs, Workspace};
-use belljar_policy::Calling;
 use belljar_store::{Store, StoreError};
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -15,7 +14,7 @@ use crate::report::{self, StatusLines};
 use crate::session::{self, Session, SessionError};
 use crate::wrapper::afterwards::BUILD;
 use crate::wrapper::empty;
-use crate::{interrupt, other_wrapper, policy};
+use crate::{interrupt, other_wrapper, policy, seen};
 
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +32,8 @@ pub(crate) enum CommandError {
     #[error(transparent)]
     Init(#[from] crate::init::InitError),
     #[error(transparent)]
+    Allow(#[from] crate::allow::AllowError),
+    #[error(transparent)]
     Install(#[from] crate::install::InstallError),
     #[error(
         "the path of the current directory can't be used: {source}\nnext: belljar needs paths that are UTF-8"
@@ -42,10 +43,10 @@ pub(crate) enum CommandError {
         "an empty artifact of an earlier build can't be removed ({path}): {source}\nnext: check the rights of the target directory, or `cargo clean`"
     )]
     Forget { path: Utf8PathBuf, source: std::io::Error },
-    #[error(
-        "what is known of the policy of earlier builds can't be brought up to date ({path}): {source}\nnext: check the rights of the target directory, or `cargo clean`"
-    )]
-    Stamp { path: Utf8PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Policy(#[from] belljar_policy::PolicyError),
+    #[error(transparent)]
+    Refresh(#[from] policy::RefreshError),
     #[error("the access log can't be read or shown ({path}): {source}\nnext: check the rights of {path}")]
     Log { path: Utf8PathBuf, source: std::io::Error },
     #[error(
@@ -151,12 +152,9 @@ pub(crate) fn prepare(
     empty::forget(&notes, &plan).map_err(|(path, source)| CommandError::Forget { path, source })?;
     // What is installed from a registry has been written by somebody else.
     let policy_root = moved.is_none().then(|| workspace.root.clone());
-    let stamps = policy::stamps(&target_dir);
-    policy::refresh(&stamps, |calling, package, version| {
-        let workspace_root = policy_root.as_ref().map(|root| root.to_string());
-        policy::load(Calling { workspace_root, ..calling }).rules(package, version).digest()
-    })
-    .map_err(|(path, source)| CommandError::Stamp { path, source })?;
+    seen::refresh(&seen::dir(&target_dir))
+        .map_err(|(path, source)| policy::RefreshError::File { path, source })?;
+    policy::prepare(policy_root.as_deref(), &policy::stamps(&target_dir), &plan, quiet(&planned.args))?;
     let session =
         Session::new(plan.clone(), records, workspace.root.clone(), policy_root, target_dir.clone());
     let mut env = wrapper_env(Some(&session.write(&target_dir.join("sessions"))?))?;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{build, init, install, interrupt, log, report};
+use crate::{allow, build, init, install, interrupt, log, report};
 
 /// Runs every procedural macro of a cargo build sealed
 ///
@@ -30,6 +30,8 @@ enum Command {
     Init(init::Init),
     /// Show what every macro asked for, and with which outcome
     Log(log::show::Log),
+    /// Let a macro package reach something: adds a grant to the workspace's belljar.toml
+    Allow(allow::Allow),
     /// Print completions for a shell
     Completions {
         /// The shell to complete for
@@ -136,6 +138,7 @@ pub(crate) fn run(mut args: Vec<OsString>) -> ExitCode {
         Command::Doctor => build::doctor(),
         Command::Init(init) => init.run(),
         Command::Log(log) => log.run(),
+        Command::Allow(allow) => allow.run(),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "cargo-belljar", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -19,7 +19,7 @@ use std::io::{self, Write};
 use std::time::SystemTime;
 
 use belljar_expander::{Attempt, Recorded};
-use belljar_policy::Outcome;
+use belljar_policy::{Calling, Outcome};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,8 @@ pub(crate) struct Header {
     pub(crate) version: String,
     #[serde(rename = "crate")]
     pub(crate) crate_name: String,
+    pub(crate) manifest_dir: Option<String>,
+    pub(crate) workspace_root: Option<String>,
     /// What compiled it: rustc, clippy-driver, rustdoc…
     pub(crate) program: String,
     /// How many attempts are not listed, because there were too many different ones.
@@ -86,17 +88,33 @@ pub(crate) struct UnitLog {
 impl Header {
     pub(crate) fn new(
         build: Option<String>,
-        [package, version, crate_name, program]: [String; 4],
+        calling: &Calling,
+        [crate_name, program]: [String; 2],
         recorded: &Recorded,
     ) -> Self {
         Self {
             belljar_log: FORMAT,
             build,
-            package,
-            version,
+            package: calling.package.clone(),
+            version: calling.version.clone(),
+            manifest_dir: calling.manifest_dir.clone(),
+            workspace_root: calling.workspace_root.clone(),
             crate_name,
             program,
             not_kept: recorded.not_kept,
+        }
+    }
+}
+
+impl Header {
+    /// The crate, as far as paths in grants depend on it.
+    pub(crate) fn calling(&self) -> Calling {
+        Calling {
+            package: self.package.clone(),
+            version: self.version.clone(),
+            manifest_dir: self.manifest_dir.clone(),
+            workspace_root: self.workspace_root.clone(),
+            ..Calling::default()
         }
     }
 }

@@ -10,6 +10,7 @@
 //! | `cargo-belljar __precompile` (by the command) | makes native code of new modules meanwhile ([`precompile`]) |
 //! | `cargo-belljar __expander /path/of/store …` (by a shim that inherited no socket) | an expander alone ([`wrapper::expander`]) |
 
+mod allow;
 mod build;
 mod cli;
 mod init;
@@ -21,7 +22,9 @@ mod policy;
 mod precompile;
 mod refused;
 mod report;
+mod seen;
 mod session;
+mod stamps;
 mod wrapper;
 
 use std::ffi::OsString;

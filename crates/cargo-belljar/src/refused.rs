@@ -67,13 +67,22 @@ fn as_granted(path: &str, calling: &Calling) -> String {
 fn escaped(path: &str) -> String {
     let mut out = String::with_capacity(path.len());
     for c in path.chars() {
-        if "*?[]{}\\!".contains(c) {
-            out.extend(['[', c, ']']);
-        } else {
-            out.push(c);
+        if "*?[]{},\\".contains(c) {
+            out.push('\\');
         }
+        out.push(c);
     }
     out
+}
+
+/// A text of somebody else's, on one line and with nothing in it that a terminal obeys.
+pub(crate) fn plain(text: &str) -> String {
+    // Also the characters that change the direction in which the rest is shown, or can't be seen.
+    let odd = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    text.chars().map(|c| if odd(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// A word for a shell.
@@ -107,12 +116,11 @@ pub(crate) fn note(refused: &[Entry], calling: &Calling, failed: bool) -> String
             if shown > SHOWN {
                 continue;
             }
-            let macro_name = &entry.macro_name;
-            let package = package.escape_debug();
-            let _ =
-                write!(text, "\n  `{macro_name}` of {package} {}: {}", version.escape_debug(), entry.request);
+            let macro_name = plain(&entry.macro_name);
+            let (package, version) = (plain(package), plain(version));
+            let _ = write!(text, "\n  `{macro_name}` of {package} {version}: {}", plain(&entry.request));
             if let Some(call) = entry.calls.first() {
-                let _ = write!(text, "\n    at {}:{}", call.file.escape_debug(), call.line);
+                let _ = write!(text, "\n    at {}:{}", plain(&call.file), call.line);
             }
         }
     }

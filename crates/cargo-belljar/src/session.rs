@@ -66,7 +66,7 @@ impl Session {
             move |source| SessionError { path, what, source }
         };
         let json = serde_json::to_vec(self).map_err(std::io::Error::from).map_err(error("written"))?;
-        std::fs::create_dir_all(dir).map_err(error("made"))?;
+        make(dir).map_err(error("made"))?;
         let path = dir.join(format!("{}.json", blake3::hash(&json).to_hex()));
         let mut file = tempfile::NamedTempFile::new_in(dir).map_err(error("written"))?;
         std::io::Write::write_all(&mut file, &json).map_err(error("written"))?;
@@ -95,6 +95,16 @@ impl Session {
     pub(crate) fn record(&self, args: &RustcArgs, cwd: &Utf8Path) -> Option<&GuestRecord> {
         self.plan.find_macro(args, cwd).map(|i| &self.records[i])
     }
+}
+
+/// Makes a directory in cargo's target directory, and that one as cargo makes it: marked as something that can be made again, so
+/// that backups leave it out. Source: the Cache Directory Tagging Specification.
+fn make(dir: &Utf8Path) -> std::io::Result<()> {
+    const TAG: &str =
+        "Signature: 8a477f597d28d172789f06886806bc55\n# Cargo's target directory, made by belljar.\n";
+    let target_dir = dir.parent().and_then(Utf8Path::parent).filter(|target_dir| !target_dir.exists());
+    std::fs::create_dir_all(dir)?;
+    target_dir.map_or(Ok(()), |target_dir| std::fs::write(target_dir.join("CACHEDIR.TAG"), TAG))
 }
 
 /// Removes sessions older than a week. What can't be removed stays: it is a few kilobytes.

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use belljar_expander::{Config, Expander, Recorder};
 use belljar_guest::{GuestRecord, shim};
 use belljar_plan::{CrateKind, RustcArgs, RustcCall};
-use belljar_policy::{Calling, Policy};
+use belljar_policy::{Calling, Policy, PolicyError};
 use belljar_store::{Store, StoreError};
 use belljar_wire::message;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -104,7 +104,7 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
         // What a guest is made of must not depend on more than its key says: no grant of the user's holds here.
         let calling = calling(&crate_name);
         let recorder = Arc::default();
-        let status = with_expander(command, &name(compilers), &recorder, || Policy::built_in(calling))?;
+        let status = with_expander(command, &name(compilers), &recorder, || Ok(Policy::built_in(calling)))?;
         if status.success() {
             sources.check()?;
         }
@@ -195,7 +195,7 @@ fn policy_root(session: Option<&Session>) -> Option<Utf8PathBuf> {
 fn belljar_dir(unit: &RustcArgs, cwd: &Utf8Path, session: Option<&Session>) -> Option<Utf8PathBuf> {
     match session {
         Some(session) => Some(session.belljar_dir.clone()),
-        None => unit.out_dir.as_ref().and_then(|dir| Compilation::belljar_dir_above(&cwd.join(dir))),
+        None => Compilation::belljar_dir_of(unit, cwd),
     }
 }
 
@@ -258,7 +258,7 @@ fn with_expander(
     mut command: Command,
     compiler: &str,
     recorder: &Arc<Recorder>,
-    policy: impl FnOnce() -> Policy + Send + 'static,
+    policy: impl FnOnce() -> Result<Policy, PolicyError> + Send + 'static,
 ) -> Result<ExitStatus, WrapperError> {
     let socket = |source| WrapperError::Socket { source };
     let (ours, theirs) = UnixStream::pair().map_err(socket)?;
@@ -285,9 +285,16 @@ fn with_expander(
 
 /// Answers the shims at the other end of `stream` until they are gone. Errors of single expansions are answers; what is
 /// left is a broken connection, which the shim reports with the macro's name.
-fn serve(stream: UnixStream, policy: Policy, recorder: Arc<Recorder>, store: Result<Store, StoreError>) {
-    match store {
-        Ok(store) => {
+fn serve(
+    stream: UnixStream,
+    policy: Result<Policy, PolicyError>,
+    recorder: Arc<Recorder>,
+    store: Result<Store, StoreError>,
+) {
+    let prepared =
+        policy.map_err(|e| e.to_string()).and_then(|policy| Ok((policy, store.map_err(|e| e.to_string())?)));
+    match prepared {
+        Ok((policy, store)) => {
             let config = Config { recorder, ..Config::of_environment(store, policy) };
             if let Err(error) = Expander::new(config).serve(stream) {
                 report::error(&error);

@@ -145,7 +145,7 @@ fn variables() {
     }
     assert_eq!(because("HOME"), Decision::Refused(Reason::NotGranted));
     let names: Vec<_> = rules.variables().map(|(name, _)| name).collect();
-    assert_eq!(names, ["APP_KEY", "CARGO_PKG_NAME", "DATABASE_URL"]);
+    assert_eq!(names, ["APP_KEY", "BELLJAR_WORKSPACE_MANIFEST", "CARGO_PKG_NAME", "DATABASE_URL"]);
     assert_eq!(granted("env = [\"CARGO_REGISTRY_TOKEN\"]").variable("CARGO_REGISTRY_TOKEN"), Some("secret"));
     // The macro's own wish now.
     assert_eq!(granted("env = [\"RUST_BACKTRACE\"]").variable("RUST_BACKTRACE"), Some("1"));

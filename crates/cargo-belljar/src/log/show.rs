@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::{Entry, Header, UnitLog};
 use crate::build::{self, CommandError};
+use crate::refused::plain;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Log {
@@ -83,10 +84,7 @@ impl Log {
     }
 
     fn chosen(&self, mut logs: Vec<UnitLog>) -> Vec<UnitLog> {
-        if self.last {
-            let last = last_build(&logs).map(str::to_owned);
-            logs.retain(|log| log.header.build.is_some() && log.header.build == last);
-        }
+        logs = if self.last { of_last_build(logs) } else { of_last_builds(logs) };
         let named = |names: &[String], candidates: [&str; 2]| {
             let same =
                 |name: &String| candidates.iter().any(|c| c.replace('-', "_") == name.replace('-', "_"));
@@ -104,10 +102,30 @@ impl Log {
     }
 }
 
-/// The run of cargo that wrote the newest of these logs.
-pub(crate) fn last_build(logs: &[UnitLog]) -> Option<&str> {
+/// What the last run of cargo wrote that has a name.
+pub(crate) fn of_last_build(mut logs: Vec<UnitLog>) -> Vec<UnitLog> {
     let newest = logs.iter().filter(|log| log.header.build.is_some()).max_by_key(|log| log.written);
-    newest.and_then(|log| log.header.build.as_deref())
+    let build = newest.and_then(|log| log.header.build.clone());
+    logs.retain(|log| log.header.build.is_some() && log.header.build == build);
+    logs
+}
+
+/// Of each crate, what the last run of cargo wrote that compiled it: a check and a build of it are two units, and one of them
+/// may be of long ago.
+fn of_last_builds(mut logs: Vec<UnitLog>) -> Vec<UnitLog> {
+    let of = |log: &UnitLog| {
+        let Header { package, version, crate_name, .. } = &log.header;
+        (package.clone(), version.clone(), crate_name.clone())
+    };
+    let mut last: BTreeMap<_, (std::time::SystemTime, Option<String>)> = BTreeMap::new();
+    for log in &logs {
+        let entry = last.entry(of(log)).or_insert_with(|| (log.written, log.header.build.clone()));
+        if log.written > entry.0 {
+            *entry = (log.written, log.header.build.clone());
+        }
+    }
+    logs.retain(|log| last.get(&of(log)).is_some_and(|(_, build)| *build == log.header.build));
+    logs
 }
 
 /// Where the log of the project is.
@@ -187,18 +205,18 @@ fn text(logs: &[UnitLog], dir: &Utf8Path, out: &mut impl Write) -> io::Result<()
         if !std::mem::take(&mut first) {
             writeln!(out)?;
         }
-        let (package, version) = (package.escape_debug(), version.escape_debug());
+        let (package, version) = (plain(package), plain(version));
         write!(out, "{HEAD}{package} {version}{HEAD:#}")?;
-        if crate_name != package.to_string().replace('-', "_") {
-            write!(out, " ({})", crate_name.escape_debug())?;
+        if crate_name != package.replace('-', "_") {
+            write!(out, " ({})", plain(crate_name))?;
         }
         writeln!(out)?;
         let mut last = None;
         for entry in &entries {
             let of = (&entry.macro_name, &entry.package, &entry.version);
             if last != Some(of) {
-                let (name, package) = (entry.macro_name.escape_debug(), entry.package.escape_debug());
-                writeln!(out, "  `{name}` of {package} {}", entry.version.escape_debug())?;
+                let (name, package) = (plain(&entry.macro_name), plain(&entry.package));
+                writeln!(out, "  `{name}` of {package} {}", plain(&entry.version))?;
                 last = Some(of);
             }
             write_entry(entry, out)?;
@@ -218,16 +236,13 @@ fn write_entry(entry: &Entry, out: &mut impl Write) -> io::Result<()> {
         "granted" => AnsiColor::Green.on_default(),
         _ => Style::new(),
     };
-    // What a guest made up is in the request; it has been escaped when it was written, and may have been changed since.
-    let request: String =
-        entry.request.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    write!(out, "    {colour}{:<8}{colour:#} {request}", entry.outcome.escape_debug().to_string())?;
+    write!(out, "    {colour}{:<8}{colour:#} {}", plain(&entry.outcome), plain(&entry.request))?;
     if entry.times > 1 {
         write!(out, " ({} times)", entry.times)?;
     }
-    writeln!(out, " {DIM}— {}{DIM:#}", entry.reason.escape_debug())?;
+    writeln!(out, " {DIM}— {}{DIM:#}", plain(&entry.reason))?;
     if !entry.calls.is_empty() {
-        let place = |call: &super::Call| format!("{}:{}", call.file.escape_debug(), call.line);
+        let place = |call: &super::Call| format!("{}:{}", plain(&call.file), call.line);
         let places: Vec<_> = entry.calls.iter().take(PLACES).map(place).collect();
         write!(out, "             at {}", places.join(", "))?;
         let more = entry.more_calls + entry.calls.len().saturating_sub(PLACES) as u64;
@@ -270,7 +285,7 @@ mod tests {
     }
 
     fn logs() -> Vec<UnitLog> {
-        vec![log("web", "1", READ), log("web", "2", READ), log("other-one", "2", ENV)]
+        vec![log("web", "1", ENV), log("web", "2", READ), log("web", "2", READ), log("other-one", "1", ENV)]
     }
 
     #[test]
@@ -300,7 +315,7 @@ mod tests {
         assert_eq!(count(Log { macros: vec!["derive".to_owned()], ..all() }), 0);
         assert_eq!(count(Log { crates: vec!["other_one".to_owned()], ..all() }), 1);
         assert_eq!(count(Log { outcome: vec![Outcome::Granted], ..all() }), 1);
-        assert_eq!(count(Log { last: true, ..all() }), 2);
+        assert_eq!(count(Log { last: true, ..all() }), 2, "of the last run");
         assert!(outcome("refused").is_ok());
         assert_eq!(outcome("no").unwrap_err(), "one of granted, fixed, withheld, refused, reported");
     }
@@ -311,9 +326,9 @@ mod tests {
         json(&logs(), &mut out).unwrap();
         let lines: Vec<serde_json::Value> =
             String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(lines.len(), 3);
-        assert_eq!(lines[0]["calling_package"], "web");
-        assert_eq!(lines[0]["macro"], "derive(Template)");
-        assert_eq!(lines[2]["outcome"], "granted");
+        assert_eq!(lines.len(), 4);
+        assert_eq!(lines[1]["calling_package"], "web");
+        assert_eq!(lines[1]["macro"], "derive(Template)");
+        assert_eq!(lines[3]["outcome"], "granted");
     }
 }

@@ -84,11 +84,16 @@ impl Compilation {
         wanted.flatten().map(|path: Utf8PathBuf| cwd.join(path))
     }
 
-    /// belljar's part of the target directory that `dir` is in, where no session says it.
-    pub(crate) fn belljar_dir_above(dir: &Utf8Path) -> Option<Utf8PathBuf> {
-        // cargo marks its target directories so that they are left out of backups.
-        let target = dir.ancestors().find(|dir| dir.join("CACHEDIR.TAG").is_file())?;
-        Some(target.join("belljar"))
+    /// belljar's part of the target directory into which a unit goes, where no session says it. cargo's layout
+    /// (`cargo::core::compiler::layout`) is `<target>[/<triple>]/<profile>/{deps, examples, build/<unit>}`.
+    pub(crate) fn belljar_dir_of(unit: &RustcArgs, cwd: &Utf8Path) -> Option<Utf8PathBuf> {
+        let out_dir = cwd.join(unit.out_dir.as_ref()?);
+        let is = |dir: &&Utf8Path| matches!(dir.file_name(), Some("deps" | "examples" | "build"));
+        let above = out_dir.ancestors().take(2).find(is)?.parent()?.parent()?;
+        let triple = unit.target.as_deref().and_then(|target| Utf8Path::new(target).file_stem());
+        let target_dir =
+            if triple.is_some() && above.file_name() == triple { above.parent()? } else { above };
+        Some(target_dir.join("belljar"))
     }
 
     /// Writes down what was recorded of this compilation, which `succeeded` or not.
@@ -111,26 +116,26 @@ impl Compilation {
     }
 
     fn log(&self, dir: &Utf8Path, recorded: &Recorded) -> io::Result<()> {
-        let of = [&self.calling.package, &self.calling.version, &self.crate_name, &self.program];
-        let header = Header::new(std::env::var(BUILD).ok(), of.map(Clone::clone), recorded);
+        let of = [self.crate_name.clone(), self.program.clone()];
+        let header = Header::new(std::env::var(BUILD).ok(), &self.calling, of, recorded);
         log::write(dir, &self.unit, &header, recorded)
     }
 
     fn track(&self, recorded: &Recorded) -> Result<(), AfterwardsError> {
         let Some(dep_info) = &self.dep_info else { return Ok(()) };
-        let mut inputs = Inputs::of(&recorded.observations);
-        let untracked = match &self.belljar_dir {
-            Some(dir) => {
-                let stamps = policy::stamps(dir);
-                for ((package, version), rules) in &recorded.packages {
-                    let stamp = policy::stamp(&stamps, &self.calling, (package, version), *rules)
-                        .map_err(|source| AfterwardsError::Write { path: stamps.clone(), source })?;
-                    inputs.files.insert(stamp);
-                }
-                dir.join("untracked")
-            }
-            None => "/belljar/untracked".into(),
+        let belljar_dir = self.belljar_dir.as_deref();
+        let root = belljar_dir.unwrap_or(Utf8Path::new("/belljar"));
+        let failed = |source| AfterwardsError::Write { path: root.to_owned(), source };
+        let inputs_of = |seen: &mut dyn Iterator<Item = &Observation>| {
+            Inputs::of(seen, belljar_dir, self.policy_files.is_empty()).map_err(failed)
         };
+        let mut inputs = inputs_of(&mut recorded.observations.iter())?;
+        if let Some(dir) = belljar_dir {
+            for ((package, version), rules) in &recorded.packages {
+                let stamp = policy::stamp(&policy::stamps(dir), &self.calling, (package, version), *rules);
+                inputs.files.insert(stamp.map_err(failed)?);
+            }
+        }
         let asked = |outcome| !matches!(outcome, Outcome::Withheld | Outcome::Fixed);
         if recorded.attempts.iter().any(|attempt| asked(attempt.outcome)) {
             let file = |path: &Utf8PathBuf| Observation::File { path: path.to_string() };
@@ -138,8 +143,9 @@ impl Compilation {
             let files = self.policy_files.iter();
             let seen: Vec<_> =
                 files.map(|path| if path.is_file() { file(path) } else { absent(path) }).collect();
-            inputs.files.append(&mut Inputs::of(&seen).files);
+            inputs.files.append(&mut inputs_of(&mut seen.iter())?.files);
         }
+        let untracked = root.join("untracked");
         inputs
             .add_to(dep_info, &untracked)
             .map_err(|source| AfterwardsError::DepInfo { path: dep_info.clone(), source })
@@ -150,4 +156,32 @@ impl Compilation {
 fn file_name(crate_name: &str) -> String {
     let plain = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
     crate_name.chars().filter(plain).take(100).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use belljar_plan::RustcCall;
+
+    use super::*;
+
+    #[test]
+    fn the_target_directory_is_found_from_where_a_unit_goes() {
+        for (args, expected) in [
+            ("--out-dir /p/target/debug/deps", Some("/p/target/belljar")),
+            ("--out-dir target/release/examples", Some("/ws/target/belljar")),
+            ("--out-dir /p/target/debug/build/a-0123", Some("/p/target/belljar")),
+            ("--out-dir /t/wasm32-wasip1/debug/deps --target wasm32-wasip1", Some("/t/belljar")),
+            ("--out-dir /t/mine/debug/deps --target /x/mine.json", Some("/t/belljar")),
+            ("--out-dir /t/debug/deps --target wasm32-wasip1", Some("/t/belljar")),
+            ("--out-dir /elsewhere", None),
+            ("", None),
+        ] {
+            let args: Vec<OsString> = format!("a.rs {args}").split_whitespace().map(OsString::from).collect();
+            let Ok(RustcCall::Unit(unit)) = RustcArgs::read(&args) else { panic!("a unit") };
+            let dir = Compilation::belljar_dir_of(&unit, Utf8Path::new("/ws"));
+            assert_eq!(dir.as_deref(), expected.map(Utf8Path::new), "{args:?}");
+        }
+    }
 }

@@ -9,15 +9,26 @@
 //! |---|---|
 //! | a variable, set or not | the variable |
 //! | a file | the file |
-//! | the entries of a directory | the directory, whose time changes with its entries |
-//! | that nothing is there | the nearest directory above that is there: what appears, appears in it |
+//! | that nothing is there | a directory of belljar's with a link in it that leads there |
+//! | the names in a directory, that something is one, where a link leads | a [stamp](crate::seen) |
 //! | rules of a macro package | a stamp (see [`crate::policy`]) |
+//!
+//! cargo takes a missing file for one that has changed. But of a directory it wants the newest time of all that can be reached
+//! in it, and passes over links that lead nowhere: as soon as one leads somewhere, the time of what is there counts.
+//! (`cargo_util::paths::mtime_recursive`)
+//!
+//! Where no command looks after stamps (under plain cargo), it watches a directory whose names were seen: any change below it
+//! has the crate compiled again. Of the others it knows nothing then; what a macro has read through them is watched anyway.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use belljar_expander::Observation;
 use camino::{Utf8Path, Utf8PathBuf};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+
+use crate::seen::{self, Seen};
+use crate::stamps::{self, Stamp};
 
 /// What a unit depends on beside its sources.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -28,28 +39,41 @@ pub(crate) struct Inputs {
 }
 
 impl Inputs {
-    pub(crate) fn of<'a>(observations: impl IntoIterator<Item = &'a Observation>) -> Self {
+    /// `belljar_dir` is belljar's part of the target directory, if there is one; `stamped` says whether a command looks after
+    /// the stamps in it.
+    pub(crate) fn of<'a>(
+        observations: impl IntoIterator<Item = &'a Observation>,
+        belljar_dir: Option<&Utf8Path>,
+        stamped: bool,
+    ) -> io::Result<Self> {
         let mut inputs = Self::default();
         for observation in observations {
             match observation {
                 Observation::Variable { name, value } => {
                     inputs.variables.insert((name.clone(), value.clone()));
                 }
-                Observation::File { path } | Observation::Directory { path } => {
+                Observation::File { path } => {
                     inputs.files.insert(path.into());
                 }
-                Observation::Absent { path } => inputs.absent(path.as_ref()),
+                Observation::Absent { path } => {
+                    let watched = belljar_dir.map(|dir| watch(dir, path)).transpose()?;
+                    // A missing file has the crate compiled every time: better too often than too seldom.
+                    inputs.files.insert(watched.unwrap_or_else(|| path.into()));
+                }
+                Observation::Listing { path, .. } if !stamped => {
+                    inputs.files.insert(path.into());
+                }
                 // cargo itself knows a project that has moved for another one.
                 Observation::WorkingDirectory { .. } => {}
+                Observation::Listing { .. } | Observation::Directory { .. } | Observation::Link { .. } => {
+                    if let (Some(dir), Some(seen)) = (belljar_dir.filter(|_| stamped), Seen::of(observation))
+                    {
+                        inputs.files.insert(seen.put(&seen::dir(dir))?);
+                    }
+                }
             }
         }
-        inputs
-    }
-
-    /// Nothing is there now.
-    pub(crate) fn absent(&mut self, path: &Utf8Path) {
-        let there = path.ancestors().skip(1).find(|dir| dir.symlink_metadata().is_ok());
-        self.files.extend(there.map(Utf8Path::to_owned));
+        Ok(inputs)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -71,6 +95,31 @@ impl Inputs {
         file.persist(path).map_err(|e| e.error)?;
         Ok(())
     }
+}
+
+/// A directory in which a link leads to where nothing is.
+fn watch(belljar_dir: &Utf8Path, absent: &str) -> io::Result<Utf8PathBuf> {
+    let dir = belljar_dir.join("absent").join(stamps::digest(&[absent]));
+    let link = dir.join("link");
+    if link.read_link_utf8().is_ok_and(|there| there == absent) {
+        return Ok(dir);
+    }
+    std::fs::create_dir_all(&dir)?;
+    match std::fs::remove_file(&link) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    match std::os::unix::fs::symlink(absent, &link) {
+        // Another unit of the same build was quicker.
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+        _ => {}
+    }
+    let long_ago = Timespec { tv_sec: 1, tv_nsec: 0 };
+    let times = Timestamps { last_access: long_ago, last_modification: long_ago };
+    for path in [&link, &dir] {
+        utimensat(CWD, path.as_std_path(), &times, AtFlags::SYMLINK_NOFOLLOW)?;
+    }
+    Ok(dir)
 }
 
 fn added(dep_info: &str, inputs: &Inputs, never: &Utf8Path) -> String {
@@ -174,7 +223,25 @@ mod tests {
     fn what_is_not_there_is_watched_for_where_it_would_appear() {
         let dir = tempfile::tempdir().unwrap();
         let dir = Utf8Path::from_path(dir.path()).unwrap();
-        let inputs = Inputs::of(&[Observation::Absent { path: dir.join("no/such/file").into() }]);
-        assert_eq!(inputs.files.iter().collect::<Vec<_>>(), [dir]);
+        let absent = dir.join("no/such/file");
+        let observation = Observation::Absent { path: absent.to_string() };
+        let of = |belljar_dir| Inputs::of([&observation], belljar_dir, true).unwrap().files;
+        let files: Vec<_> = of(Some(dir)).into_iter().collect();
+        let [watched] = &files[..] else { panic!("{files:?}") };
+        assert_eq!(watched.join("link").read_link_utf8().unwrap(), absent);
+        let modified = |path: &Utf8Path| path.symlink_metadata().unwrap().modified().unwrap();
+        assert_eq!(
+            (modified(watched), modified(&watched.join("link"))),
+            (stamps::long_ago(), stamps::long_ago())
+        );
+        std::fs::remove_file(watched.join("link")).unwrap();
+        std::fs::write(watched.join("link"), "not a link").unwrap();
+        assert_eq!(of(Some(dir)).into_iter().collect::<Vec<_>>(), files);
+        assert_eq!(watched.join("link").read_link_utf8().unwrap(), absent, "made anew");
+        assert_eq!(
+            of(None).into_iter().collect::<Vec<_>>(),
+            [absent],
+            "cargo takes it for changed every time"
+        );
     }
 }
