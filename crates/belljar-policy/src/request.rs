@@ -46,6 +46,20 @@ pub enum Access {
 }
 
 impl Access {
+    /// All of them.
+    pub const ALL: [Access; 10] = [
+        Access::Read,
+        Access::Write,
+        Access::List,
+        Access::LookAt,
+        Access::ReadLink,
+        Access::MakeDirectory,
+        Access::Link,
+        Access::Rename,
+        Access::Remove,
+        Access::Touch,
+    ];
+
     /// The word for it in logs that programs read.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -79,6 +93,24 @@ impl Request {
             Request::Process(_) => "process",
             Request::Signal => "signal",
         }
+    }
+
+    /// From its [`word`](Self::word) and its [`name`](Self::name).
+    #[must_use]
+    pub fn from_word(word: &str, name: Option<&str>) -> Option<Self> {
+        let access = Access::ALL.into_iter().find(|access| access.word() == word);
+        Some(match (word, name) {
+            ("env", Some(name)) => Request::Variable(name.to_owned()),
+            ("env-all", None) => Request::Variables,
+            ("time", None) => Request::Clock,
+            ("random", None) => Request::Random,
+            ("socket", None) => Request::Socket,
+            ("thread", None) => Request::Thread,
+            ("process", Some(name)) => Request::Process(name.to_owned()),
+            ("signal", None) => Request::Signal,
+            (_, Some(path)) => Request::Path { access: access?, path: path.to_owned() },
+            _ => return None,
+        })
     }
 
     /// What it is about, if it has a name: a variable, a path, a program.
@@ -118,5 +150,31 @@ impl fmt::Display for Request {
             Request::Process(name) => write!(f, "start program `{}`", name.escape_debug()),
             Request::Signal => f.write_str("send a signal"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_known_by_its_word_and_name() {
+        let mut all = vec![
+            Request::Variable("A".to_owned()),
+            Request::Variables,
+            Request::Clock,
+            Request::Random,
+            Request::Socket,
+            Request::Thread,
+            Request::Process("git".to_owned()),
+            Request::Signal,
+        ];
+        all.extend(Access::ALL.map(|access| Request::Path { access, path: "/a".to_owned() }));
+        for request in all {
+            assert_eq!(Request::from_word(request.word(), request.name()).as_ref(), Some(&request));
+        }
+        assert_eq!(Request::from_word("read", None), None);
+        assert_eq!(Request::from_word("env", None), None);
+        assert_eq!(Request::from_word("nothing", Some("a")), None);
     }
 }

@@ -13,7 +13,7 @@ use std::io;
 use std::path::Path;
 
 use belljar_plan::{MacroUnit, Plan};
-use belljar_policy::{Calling, Mode, Places, Policy, PolicyError, Source};
+use belljar_policy::{Calling, Mode, Pair, Places, Policy, PolicyError, Source, Unused, unused};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
@@ -117,12 +117,32 @@ fn warn(policy: &Policy, plan: &Plan) {
             "the policy's mode is `report`: macros of this build may read what you can read, and all that they read is logged",
         );
     }
-    for grant in policy.grants() {
-        let is = |unit: &MacroUnit| unit.name == grant.macro_package && grant.has_version(&unit.version);
-        if grant.source == Source::Workspace && !plan.macros.iter().any(is) {
-            report::note(format_args!("{grant}: no macro package of this build is granted anything by it"));
+    // Who calls a macro is not in the plan: whatever a grant says of that may be so.
+    let callers = policy.grants().iter().flat_map(|grant| grant.calling.iter().map(String::as_str));
+    let callers: Vec<&str> = callers.chain([""]).collect();
+    let pair = |unit: &MacroUnit, calling: &str| Pair {
+        macro_package: unit.name.clone(),
+        macro_version: unit.version.clone(),
+        calling: calling.to_owned(),
+    };
+    let pairs: Vec<Pair> =
+        plan.macros.iter().flat_map(|unit| callers.iter().map(move |calling| pair(unit, calling))).collect();
+    for unused in unused(policy.grants(), &pairs, &[]) {
+        let is_ours = unused.grant().source == Source::Workspace;
+        if is_ours && matches!(unused, Unused::MatchesNothing { .. }) {
+            report::note(unused);
         }
     }
+}
+
+/// The macro packages that were used, and by whom, as the stamps say.
+pub(crate) fn pairs(dir: &Utf8Path) -> Vec<Pair> {
+    let pair = |stamp: RulesStamp| Pair {
+        macro_package: stamp.macro_package,
+        macro_version: stamp.macro_version,
+        calling: stamp.package,
+    };
+    stamps::all(dir).into_iter().map(pair).collect()
 }
 
 /// Why stamps could not be brought up to date.

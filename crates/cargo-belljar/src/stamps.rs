@@ -78,6 +78,13 @@ pub(crate) fn refresh<S: Stamp, E>(
     Ok(())
 }
 
+/// All stamps in `dir`.
+pub(crate) fn all<S: Stamp>(dir: &Utf8Path) -> Vec<S> {
+    let entries = dir.read_dir_utf8().into_iter().flatten().flatten();
+    let of = |path: &Utf8Path| read::<S>(path).filter(|stamp| stamp.path(dir) == path);
+    entries.filter_map(|entry| of(entry.path())).collect()
+}
+
 fn read<S: Stamp>(path: &Utf8Path) -> Option<S> {
     path.symlink_metadata().ok().filter(|m| m.is_file() && m.len() <= MAX)?;
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
-use belljar_policy::Outcome;
-use camino::{Utf8Path, Utf8PathBuf};
+use belljar_policy::{Calling, Outcome, Request, Source, Used, unused};
+use camino::Utf8Path;
 use serde::Serialize;
 
 use super::{Entry, Header, UnitLog};
 use crate::build::{self, CommandError};
+use crate::policy;
 use crate::refused::plain;
 
 #[derive(Debug, clap::Args)]
@@ -66,12 +67,20 @@ struct Line<'a> {
 
 impl Log {
     pub(crate) fn run(self) -> Result<ExitCode, CommandError> {
-        let dir = dir_of(self.manifest_path.as_ref())?;
+        let manifest_path = self.manifest_path.iter();
+        let args = manifest_path.flat_map(|p| ["--manifest-path".into(), p.clone().into()]).collect();
+        let workspace = build::call("metadata", args)?.workspace()?;
+        let belljar_dir = workspace.target_dir.join("belljar");
+        let dir = belljar_dir.join("log");
         let logs = super::read(&dir).map_err(|source| CommandError::Log { path: dir.clone(), source })?;
+        let all = !self.last && self.macros.is_empty() && self.crates.is_empty() && self.outcome.is_empty();
         let logs = self.chosen(logs);
         let mut out = anstream::stdout().lock();
         let written = match self.format {
-            Format::Text => text(&logs, &dir, &mut out),
+            Format::Text => text(&logs, &dir, &mut out).and_then(|()| match all {
+                true => idle_grants(&logs, &workspace.root, &belljar_dir, &mut out),
+                false => Ok(()),
+            }),
             Format::Json => json(&logs, &mut out),
         };
         match written {
@@ -126,13 +135,6 @@ fn of_last_builds(mut logs: Vec<UnitLog>) -> Vec<UnitLog> {
     }
     logs.retain(|log| last.get(&of(log)).is_some_and(|(_, build)| *build == log.header.build));
     logs
-}
-
-/// Where the log of the project is.
-pub(crate) fn dir_of(manifest_path: Option<&PathBuf>) -> Result<Utf8PathBuf, CommandError> {
-    let args = manifest_path.iter().flat_map(|p| ["--manifest-path".into(), p.as_os_str().into()]).collect();
-    let workspace = build::call("metadata", args)?.workspace()?;
-    Ok(workspace.target_dir.join("belljar/log"))
 }
 
 impl Entry {
@@ -225,6 +227,42 @@ fn text(logs: &[UnitLog], dir: &Utf8Path, out: &mut impl Write) -> io::Result<()
     let not_kept: u64 = logs.iter().map(|log| log.header.not_kept).sum();
     if not_kept > 0 {
         writeln!(out, "\n{not_kept} more attempts are not listed: there were too many different ones")?;
+    }
+    Ok(())
+}
+
+/// Says which grants of the workspace nobody used.
+fn idle_grants(
+    logs: &[UnitLog],
+    root: &Utf8Path,
+    belljar_dir: &Utf8Path,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let policy = policy::load(Calling { workspace_root: Some(root.to_string()), ..Calling::default() });
+    // Its mistakes are for the next build to tell.
+    let Ok(policy) = policy else { return Ok(()) };
+    let granted: Vec<(Calling, &Entry, Request)> = logs
+        .iter()
+        .flat_map(|log| log.entries.iter().map(|entry| (log.header.calling(), entry)))
+        .filter(|(_, entry)| entry.is(Outcome::Granted) || entry.is(Outcome::Fixed))
+        .filter_map(|(calling, entry)| {
+            Some((calling, entry, Request::from_word(&entry.what, entry.name.as_deref())?))
+        })
+        .collect();
+    let used: Vec<Used<'_>> = granted
+        .iter()
+        .map(|(calling, entry, request)| Used {
+            macro_package: &entry.package,
+            macro_version: &entry.version,
+            calling,
+            request,
+        })
+        .collect();
+    let pairs = policy::pairs(&policy::stamps(belljar_dir));
+    let idle = unused(policy.grants(), &pairs, &used);
+    let ours = idle.iter().filter(|unused| unused.grant().source == Source::Workspace);
+    for (n, unused) in ours.enumerate() {
+        writeln!(out, "{}{unused}", if n == 0 { "\n" } else { "" })?;
     }
     Ok(())
 }

@@ -1,0 +1,226 @@
+//! From a refusal to a grant, the modes, and policies with mistakes.
+
+mod support;
+
+use std::fs;
+use std::process::Command;
+
+use support::store::Store;
+use support::{Project, run};
+
+const MACROS: &str = r##"
+use proc_macro::TokenStream;
+
+/// What stands in a file of the package, or an error.
+#[proc_macro]
+pub fn text(input: TokenStream) -> TokenStream {
+    let name = input.to_string();
+    let dir = std::env::var("CARGO_MANIFEST_DIR").unwrap();
+    let text = std::fs::read_to_string(format!("{dir}/{}", name.trim_matches('"')));
+    text.map_or_else(|e| format!("compile_error!({:?})", e.to_string()), |text| format!("{text:?}")).parse().unwrap()
+}
+
+/// The value of a variable, or none.
+#[proc_macro]
+pub fn var(input: TokenStream) -> TokenStream {
+    format!("{:?}", std::env::var(input.to_string().trim_matches('"')).unwrap_or_default()).parse().unwrap()
+}
+
+/// How often it was called.
+#[proc_macro]
+pub fn count(_: TokenStream) -> TokenStream {
+    static CALLS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1);
+    CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_string().parse().unwrap()
+}
+
+/// Six bytes of a hash that is another one in every process, natively.
+#[proc_macro]
+pub fn random(_: TokenStream) -> TokenStream {
+    use std::hash::BuildHasher;
+    (std::collections::hash_map::RandomState::new().hash_one(1u8) >> 16).to_string().parse().unwrap()
+}
+
+/// The year.
+#[proc_macro]
+pub fn year(_: TokenStream) -> TokenStream {
+    let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    (1970 + seconds / 31_556_952).to_string().parse().unwrap()
+}
+"##;
+
+fn project(main: &str) -> Project {
+    let project = Project::new("it's a project");
+    let package = |name: &str, rest: &str| {
+        format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n{rest}")
+    };
+    project
+        .file("Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"app\", \"asks\"]\n")
+        .file("asks/Cargo.toml", &package("asks", "[lib]\nproc-macro = true\n"))
+        .file("asks/src/lib.rs", MACROS)
+        .file("app/Cargo.toml", &package("app", "[dependencies]\nasks = { path = \"../asks\" }\n"))
+        .file("app/src/main.rs", &format!("fn main() {{\n    {main}\n}}\n"))
+        .file("app/it's {a} text.txt", "granted");
+    run(&mut project.cargo(&["generate-lockfile", "--offline"])).ok();
+    project
+}
+
+#[test]
+fn the_command_that_a_failed_build_names_makes_it_succeed() {
+    let store = Store::with_toolchain();
+    let project = project("println!(\"{}\", asks::text!(\"it's {a} text.txt\"));");
+    let failed = run(store.of(&mut project.belljar(&["run", "-q"]))).failed().stderr;
+    let (_, command) = failed.split_once("if that is why this fails, and you want it: ").expect(&failed);
+    let command = command.lines().next().unwrap().replace('…', "because");
+    let belljar = format!("'{}' belljar ", env!("CARGO_BIN_EXE_cargo-belljar"));
+    let script = command.replace("cargo belljar ", &belljar);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script]).current_dir(project.root());
+    let done = run(&mut shell).ok();
+    assert!(done.stderr.contains("Allowed asks to read"), "{}", done.stderr);
+    assert_eq!(run(store.of(&mut project.belljar(&["run", "-q"]))).ok().stdout, "granted\n");
+    insta::assert_snapshot!(project.read("belljar.toml"));
+    // Again: nothing is written twice.
+    let again = run(&mut shell).ok();
+    assert!(again.stderr.contains("Unchanged"), "{}", again.stderr);
+}
+
+#[test]
+fn what_the_last_build_was_refused_is_proposed() {
+    let store = Store::with_toolchain();
+    let project =
+        project("println!(\"{}{}\", asks::text!(\"it's {a} text.txt\"), asks::var!(\"MY_VARIABLE\"));");
+    run(store.of(&mut project.belljar(&["check", "-q"]))).failed();
+    let proposed = run(project.belljar(&["allow", "--from-log"]).stdin(std::process::Stdio::null()));
+    assert_eq!(proposed.code, Some(1), "nobody was asked, so nothing was done");
+    assert_eq!(
+        proposed.stdout,
+        "cargo belljar allow asks --read 'it'\\''s \\{a\\} text.txt' --env MY_VARIABLE --reason '…'\n"
+    );
+    assert!(!project.root().join("belljar.toml").exists());
+    let empty = Project::new("nothing built");
+    empty.file("Cargo.toml", "[package]\nname = \"a\"\nversion = \"0.1.0\"\n").file("src/lib.rs", "");
+    let nothing = run(&mut empty.belljar(&["allow", "--from-log"])).ok();
+    assert!(nothing.stderr.contains("refused nothing"), "{}", nothing.stderr);
+}
+
+#[test]
+fn in_report_mode_nothing_breaks_and_all_is_listed() {
+    let store = Store::with_toolchain();
+    let project =
+        project("println!(\"{} {}\", asks::text!(\"it's {a} text.txt\"), asks::var!(\"MY_VARIABLE\"));");
+    let with = |args: &[&str], mode: &str| {
+        let mut command = project.belljar(args);
+        run(store.of(&mut command).env("MY_VARIABLE", "mine").env("BELLJAR_MODE", mode))
+    };
+    let done = with(&["run"], "report").ok();
+    assert_eq!(done.stdout, "granted mine\n");
+    assert!(done.stderr.contains("warning: the policy's mode is `report`"), "{}", done.stderr);
+    let log = run(&mut project.belljar(&["log", "--outcome", "reported", "--format", "json"])).ok().stdout;
+    let names: Vec<String> = log
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["what"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(names, ["read", "env"]);
+    // What is enforced again is enforced on what was built in the other mode.
+    with(&["check"], "enforce").failed();
+    let wrong = with(&["check"], "off").failed().stderr;
+    assert!(wrong.contains("BELLJAR_MODE") && wrong.contains("help"), "{wrong}");
+}
+
+#[test]
+fn state_seed_and_time_are_granted_by_name() {
+    let store = Store::with_toolchain();
+    let calls = "println!(\"{} {} {}\", asks::count!(), asks::count!(), asks::random!());\n    let year: u32 = \
+                 asks::year!();\n    println!(\"{}\", year > 2020);";
+    let project = project(calls);
+    let says = || {
+        let done = run(store.of(&mut project.belljar(&["run", "-q"]))).ok();
+        let (first, second) = done.stdout.trim_end().split_once('\n').unwrap();
+        let words: Vec<&str> = first.split(' ').collect();
+        ([words[0], words[1]].join(" "), words[2].to_owned(), second.to_owned())
+    };
+    let (counted, random, year) = says();
+    assert_eq!((counted.as_str(), year.as_str()), ("1 1", "false"));
+    let grant = "[[grant]]\nmacro = \"asks\"\nstate = \"crate\"\nrandom = \"ours\"\ntime = true\nreason = \"a test\"\n";
+    project.file("belljar.toml", grant);
+    let (counted, seeded, year) = says();
+    assert_eq!((counted.as_str(), year.as_str()), ("1 2", "true"));
+    assert_ne!(seeded, random);
+    project.file("belljar.toml", &grant.replace("ours", "theirs"));
+    let (_, other, _) = says();
+    assert!(other != seeded && other != random);
+    project.file("belljar.toml", grant);
+    assert_eq!(says().1, seeded, "the same seed gives the same numbers");
+}
+
+#[test]
+fn mistakes_are_told_with_their_lines() {
+    let store = Store::with_toolchain();
+    let project = project("asks::count!();");
+    // What leads out of a package is known when a package is: by now, from the last build.
+    run(store.of(&mut project.belljar(&["check", "-q"]))).ok();
+    let check = |text: &str| {
+        project.file("belljar.toml", text);
+        let stderr = run(store.of(&mut project.belljar(&["check"]))).failed().stderr;
+        stderr.replace(project.root().parent().unwrap().to_str().unwrap(), "[dir]")
+    };
+    let grant = |lines: &str| format!("[[grant]]\nmacro = \"asks\"\n{lines}\nreason = \"a test\"\n");
+    let told: Vec<String> = [
+        grant("raed = [\"a\"]"),
+        grant("read = [\"a[\"]"),
+        grant("read = [\"/**\"]"),
+        grant("read = [\"../../**\"]"),
+        grant("env = [\"A\"]").replace("a test", " "),
+        format!("{}{}", grant("random = \"a\""), grant("random = \"b\"")),
+        "grant = 1".to_owned(),
+        "[[grant]".to_owned(),
+    ]
+    .iter()
+    .map(|text| check(text))
+    .collect();
+    insta::assert_snapshot!(told.join("\n"));
+    fs::remove_file(project.root().join("belljar.toml")).unwrap();
+    fs::create_dir(project.root().join("belljar.toml")).unwrap();
+    let directory = run(store.of(&mut project.belljar(&["check"]))).failed().stderr;
+    assert!(directory.contains("belljar.toml") && directory.contains("help"), "{directory}");
+}
+
+#[test]
+fn a_mistake_fails_plain_cargo_too_where_a_macro_is_used() {
+    let store = Store::with_toolchain();
+    let project = project("asks::count!();");
+    run(store.of(&mut project.belljar(&["init", "-q"]))).ok();
+    project.file("belljar.toml", "mode = \"none\"\n");
+    let error = run(store.of(&mut project.cargo(&["check", "-q"]))).failed().stderr;
+    assert!(
+        error.contains("belljar.toml:1") && error.contains("unknown") || error.contains("`none`"),
+        "{error}"
+    );
+    project.file("belljar.toml", "mode = \"enforce\"\n");
+    run(store.of(&mut project.cargo(&["check", "-q"]))).ok();
+}
+
+#[test]
+fn grants_that_do_nothing_are_reported() {
+    let store = Store::with_toolchain();
+    let project = project("asks::var!(\"A\");");
+    let grant =
+        |name: &str, rest: &str| format!("[[grant]]\nmacro = \"{name}\"\n{rest}\nreason = \"a test\"\n");
+    let text = format!(
+        "{}{}{}",
+        grant("asks", "env = [\"A\"]"),
+        grant("asks", "env = [\"B\"]"),
+        grant("ask", "env = [\"A\"]")
+    );
+    project.file("belljar.toml", &text);
+    let built = run(store.of(&mut project.belljar(&["check"]))).ok().stderr;
+    let notes: Vec<&str> = built.lines().filter(|line| line.starts_with("note")).collect();
+    let [note] = notes[..] else { panic!("{built}") };
+    assert!(note.contains("belljar.toml:9"), "{note}");
+    let log = run(&mut project.belljar(&["log"])).ok().stdout;
+    let unused: Vec<&str> =
+        log.lines().filter(|line| line.contains("belljar.toml:") && !line.contains("granted")).collect();
+    assert!(unused.len() == 2 && unused[0].contains("belljar.toml:5"), "{log}");
+}
