@@ -9,6 +9,7 @@ mod fidelity;
 mod fuzz;
 mod msrv;
 mod project;
+mod schema;
 mod setup_toolchain;
 mod test;
 
@@ -35,6 +36,8 @@ enum Chore {
     Fuzz(fuzz::Args),
     /// Check that belljar builds with the oldest Rust it says it needs
     Msrv(msrv::Args),
+    /// Write the reference of `belljar.toml` and its JSON schema into docs/
+    Schema(schema::Args),
     /// Make what guests are compiled with, from Debian's packages alone
     SetupToolchain(setup_toolchain::Args),
     /// Set up, then check formatting and lints and run all tests; what CI runs
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Chore::Fidelity(args) => fidelity::run(&args).map_err(Into::into),
         Chore::Fuzz(args) => fuzz::run(&args).map_err(Into::into),
         Chore::Msrv(args) => msrv::run(&args).map_err(Into::into),
+        Chore::Schema(args) => schema::run(&args).map_err(Into::into),
         Chore::SetupToolchain(args) => setup_toolchain::run(&args).map_err(Into::into),
         Chore::Test(args) => test::run(&args).map_err(Into::into),
     };

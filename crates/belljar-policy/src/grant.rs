@@ -92,15 +92,15 @@ impl Grant {
 
     /// Whether both can be about the same macros in the same crate.
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
-        let version = match (&self.version, &other.version) {
+        let versions = || match (&self.version, &other.version) {
             (Some(a), Some(b)) => versions_overlap(a, b),
             _ => true,
         };
         self.macro_package == other.macro_package
-            && version
             && (self.calling.is_empty()
                 || other.calling.is_empty()
                 || self.calling.iter().any(|name| other.calling.contains(name)))
+            && versions()
     }
 
     /// What it says that can be said only once.

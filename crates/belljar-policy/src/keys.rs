@@ -1,7 +1,6 @@
 //! Every key of a `belljar.toml`: what the parser accepts, and what reference and schema are made from.
 
 /// One key.
-#[allow(dead_code, reason = "the reference reads the rest")]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Key {
     pub(crate) name: &'static str,

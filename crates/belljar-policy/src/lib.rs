@@ -17,8 +17,8 @@
 
 //!
 //! Rules come from what is built in, from `belljar.toml` at the workspace's root, and from the user's own defaults
-//! ([`Policy::load`]). [`edit`] adds a grant to such a file, [`unused`] finds those that do nothing, and [`profiles`] knows
-//! what well-known macros need.
+//! ([`Policy::load`]). [`edit`] adds a grant to such a file, [`unused`] finds those that do nothing, [`profiles`] knows what
+//! well-known macros need, and [`reference`] documents the file from the tables that the parser uses.
 
 #![forbid(unsafe_code)]
 
@@ -33,6 +33,7 @@ mod pattern;
 mod places;
 mod policy;
 pub mod profiles;
+pub mod reference;
 mod request;
 mod rules;
 mod size;

@@ -326,8 +326,9 @@ impl Reader<'_> {
                     for (text, span) in self.strings(name, item, at) {
                         match PathPattern::parse(text) {
                             Ok(pattern) => {
-                                paths.push((pattern.clone(), span));
-                                if name == "read" { &mut grant.read } else { &mut grant.list }.push(pattern);
+                                let list = if name == "read" { &mut grant.read } else { &mut grant.list };
+                                paths.push((name == "read", list.len(), span));
+                                list.push(pattern);
                             }
                             Err(why) => {
                                 self.mistake(span, Problem::Pattern { pattern: text.to_owned(), why })
@@ -381,7 +382,8 @@ impl Reader<'_> {
     }
 
     fn package(&mut self, name: &str, at: Span) {
-        let good = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+        // Cargo allows all letters; what is not ASCII is left to it.
+        let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_') || !c.is_ascii();
         if !name.chars().all(good) {
             let version = name.contains(['@', ' ', '=']) && name.chars().any(|c| c.is_ascii_digit());
             self.mistake(at, Problem::Name { name: name.to_owned(), version });
@@ -465,15 +467,21 @@ impl Reader<'_> {
     }
 
     /// Complains of patterns that cover more than anybody grants by accident.
-    fn narrow(&mut self, grant: &Grant, paths: Vec<(PathPattern, Span)>, all_variables: Vec<Span>) {
+    fn narrow(&mut self, grant: &Grant, paths: Vec<(bool, usize, Span)>, all_variables: Vec<Span>) {
         for span in all_variables {
             self.mistake(span, Problem::Wide { pattern: "*".to_owned(), covers: Covers::Variables });
         }
         let Context { calling, bases, home } = *self.context;
-        for (pattern, span) in paths {
+        for (read, n, span) in paths {
+            let pattern = if read { &grant.read[n] } else { &grant.list[n] };
             // What relative ones cover depends on the package; they have a say only where the grant has.
             let concerned = calling.is_some_and(|calling| grant.is_called_by(calling));
             if pattern.base() != Base::Root && !concerned {
+                continue;
+            }
+            // Beneath a directory that is not above a home there is none.
+            if pattern.stays_beneath() && bases.of(pattern.base()).is_some_and(|base| !above_home(base, home))
+            {
                 continue;
             }
             let inside = |path: &str, base: Option<&str>| {

@@ -153,6 +153,11 @@ impl PathPattern {
         self.base
     }
 
+    /// Whether it doesn't lead out of its base by `..`.
+    pub(crate) fn stays_beneath(&self) -> bool {
+        self.alternatives.iter().all(|alternative| alternative.up == 0)
+    }
+
     /// The same for patterns that say the same, wherever the package and the workspace are.
     pub(crate) fn canonical(&self) -> impl Iterator<Item = String> {
         let base = match self.base {
@@ -180,7 +185,7 @@ pub(crate) struct Bases<'a> {
 }
 
 impl<'a> Bases<'a> {
-    fn of(&self, base: Base) -> Option<&'a str> {
+    pub(crate) fn of(&self, base: Base) -> Option<&'a str> {
         match base {
             Base::Package => self.package,
             Base::Workspace => self.workspace,
@@ -273,6 +278,10 @@ fn text(parts: &[Part]) -> String {
 
 /// Every way through the braces, each without any.
 fn expand_braces(path: &str) -> Result<Vec<String>, BadPattern> {
+    // Most patterns have nothing of all this.
+    if !path.contains(['{', '}', '[', '\\']) {
+        return Ok(vec![path.to_owned()]);
+    }
     let mut open = vec![parts(path)?];
     let mut done = Vec::new();
     while let Some(path) = open.pop() {
@@ -326,17 +335,16 @@ impl Alternative {
                 "**" if alternative.components.last().is_some_and(|last| last == "**") => {}
                 "**" => alternative.components.push("**".to_owned()),
                 _ => {
-                    let plain = component.replace("\\*", "");
-                    if plain.contains("**") && !in_classes(component) {
+                    if component.contains("**") && !in_classes(component) {
                         return Err(BadPattern::PartOfComponent);
                     }
                     alternative.components.push(component.to_owned());
                 }
             }
         }
-        let wild = |c: &String| unescape(c).is_none();
-        alternative.fixed = alternative.components.iter().take_while(|c| !wild(c)).count();
-        if alternative.fixed < alternative.components.len() {
+        alternative.fixed = alternative.components.iter().take_while(|c| unescape(c).is_some()).count();
+        // Of all that a glob can have, only classes can still be wrong.
+        if alternative.components.iter().any(|c| c.contains('[')) {
             glob(&alternative.components.join("/")).map_err(BadPattern::Glob)?;
         }
         Ok(alternative)
@@ -366,6 +374,9 @@ fn in_classes(component: &str) -> bool {
 
 /// The name that a component stands for, if it has no wildcard.
 fn unescape(component: &str) -> Option<String> {
+    if !component.contains(['*', '?', '[', '\\']) {
+        return Some(component.to_owned());
+    }
     let parts = parts(component).ok()?;
     parts
         .into_iter()

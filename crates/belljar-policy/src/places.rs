@@ -50,7 +50,7 @@ impl Places {
 
 /// Whether a path is `/`, a home directory, or a directory above one.
 pub(crate) fn above_home(path: &str, home: Option<&str>) -> bool {
-    if matches!(path, "/" | "/root" | "/var/home") {
+    if matches!(path, "/" | "/root" | "/var") {
         return true;
     }
     // Where systems keep them: nobody's home is more of a secret than another's.
@@ -90,10 +90,21 @@ mod tests {
 
     #[test]
     fn home_directories_and_what_is_above_them() {
-        for path in ["/", "/home", "/home/you", "/root", "/Users/x", "/srv", "/srv/me", "/var/home/me"] {
+        for path in [
+            "/",
+            "/home",
+            "/home/you",
+            "/root",
+            "/Users/x",
+            "/srv",
+            "/srv/me",
+            "/var",
+            "/var/home",
+            "/var/home/me",
+        ] {
             assert!(above_home(path, Some("/srv/me")), "{path}");
         }
-        for path in ["/home/you/x", "/srv/m", "/srv/me/x", "/srvx", "/usr", "/var", "/rootfs"] {
+        for path in ["/home/you/x", "/srv/m", "/srv/me/x", "/srvx", "/usr", "/var/lib", "/rootfs"] {
             assert!(!above_home(path, Some("/srv/me")), "{path}");
         }
     }

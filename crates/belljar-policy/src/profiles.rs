@@ -17,7 +17,26 @@ macro_rules! profiles {
 }
 
 profiles! {
+    "askama_derive"
+    "askama_macros"
+    "const-random-macro"
+    "dotenvy_macro"
     "enum_dispatch"
+    "graphql_query_derive"
+    "include_dir_macros"
+    "migrations_macros"
+    "napi-derive"
+    "pest_derive"
+    "pyo3-macros"
+    "refinery-macros"
+    "rinja_derive"
+    "rust-embed-impl"
+    "rust-i18n-macro"
+    "sqlx-macros"
+    "tauri-macros"
+    "uniffi_macros"
+    "wasm-bindgen-macro"
+    "wit-bindgen-rust-macro"
 }
 
 /// What the macros of a package need.
@@ -33,11 +52,21 @@ pub struct Profile {
 /// What belljar knows about a macro package in this version.
 #[must_use]
 pub fn suggest(package: &str, version: &str) -> Option<Profile> {
-    let at = ALL.binary_search_by_key(&package, |(name, _)| name).ok()?;
-    let (name, text) = ALL[at];
-    let grants = parse::read(text, Source::Profile, name, name, &Context::default()).ok()?.grants;
-    let grant = grants.into_iter().find(|grant| grant.has_version(version))?;
+    let text = text(package)?;
+    let grant = grants(package).into_iter().find(|grant| grant.has_version(version))?;
     Some(Profile { automatic: grant.gives_no_authority(), grant, text })
+}
+
+fn text(package: &str) -> Option<&'static str> {
+    let at = ALL.binary_search_by_key(&package, |(name, _)| name).ok()?;
+    Some(ALL[at].1)
+}
+
+/// What stands in a profile. A test says that all can be read.
+pub(crate) fn grants(package: &str) -> Vec<Grant> {
+    let Some(text) = text(package) else { return Vec::new() };
+    let read = parse::read(text, Source::Profile, package, package, &Context::default());
+    read.map(|file| file.grants).unwrap_or_default()
 }
 
 /// The packages that belljar knows.

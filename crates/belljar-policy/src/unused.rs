@@ -58,7 +58,7 @@ impl std::fmt::Display for Unused<'_> {
             Self::MatchesNothing { similar, .. } => {
                 write!(f, "the grant for `{macro_package}`")?;
                 if let Some(version) = version {
-                    write!(f, " {version}")?;
+                    write!(f, " {}", version.to_string().trim_start_matches('^'))?;
                 }
                 if !calling.is_empty() {
                     write!(f, " in `{}`", calling.join("`, `"))?;

@@ -5,5 +5,6 @@ mod errors;
 mod loading;
 mod patterns;
 mod profiles;
+mod reference;
 mod support;
 mod unused;
