@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-use belljar_policy::Calling;
+use belljar_policy::{Calling, profiles};
 
 use crate::log::Entry;
 
@@ -131,10 +131,19 @@ pub(crate) fn note(refused: &[Entry], calling: &Calling, failed: bool) -> String
     for (package, version) in packages {
         let of = refused.iter().filter(|e| (e.package.as_str(), e.version.as_str()) == (package, version));
         let wanted = Wanted::of(of, calling);
-        if !wanted.is_empty() {
-            let intro = if failed { "if that is why this fails, and you want it" } else { "to allow it" };
-            let _ = write!(text, "\n  help: {intro}: {}", wanted.command(package));
+        if wanted.is_empty() {
+            continue;
         }
+        let known = profiles::suggest(package, version).filter(|profile| !profile.automatic);
+        let (why, command) = match known {
+            Some(profile) => {
+                let command = format!("cargo belljar allow {} --known", quoted(package));
+                (format!(" (known: {})", profile.grant.reason), command)
+            }
+            None => (String::new(), wanted.command(package)),
+        };
+        let intro = if failed { "if that is why this fails, and you want it" } else { "to allow it" };
+        let _ = write!(text, "\n  help: {intro}{why}: {command}");
     }
     text
 }
