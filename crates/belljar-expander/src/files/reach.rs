@@ -73,10 +73,7 @@ pub(crate) fn reach(call: &mut Call, access: Access, name: Name, follow: bool) -
                 return Err(Cause::Unreadable { path: name.text, cause: other.to_string() }.into());
             }
         };
-        let to = match read_link(call, &link, &at) {
-            Ok(to) => to,
-            Err(refusal) => return Err(refusal),
-        };
+        let to = read_link(call, &link, &at)?;
         name = match Name::of_link(parent(&at), &to, &rest, name.directory) {
             Ok(next) => next,
             Err(BadName::TooLong) => return absent(call, name, errno::NAMETOOLONG),

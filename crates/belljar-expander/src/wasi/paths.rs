@@ -183,7 +183,6 @@ pub(super) fn path_open(
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "the interface has them")]
 pub(super) fn path_filestat_get(
     m: &mut [u8],
     call: &mut Call,
