@@ -28,6 +28,8 @@ pub(crate) struct Attempts {
     /// Attempts after [`KEPT`] distinct ones, refused and other ones.
     more_refused: u64,
     more: u64,
+    /// Something else that explains a failure.
+    note: Option<&'static str>,
 }
 
 impl Attempts {
@@ -43,6 +45,11 @@ impl Attempts {
         } else {
             self.more += 1;
         }
+    }
+
+    /// Tells this too where attempts are told.
+    pub(crate) fn note(&mut self, note: &'static str) {
+        self.note = Some(note);
     }
 
     pub(crate) fn kept(&self) -> &[Attempted] {
@@ -68,6 +75,7 @@ impl Attempts {
         if hidden > 0 {
             lines.push(format!("belljar refused: {hidden} more attempts"));
         }
+        lines.extend(self.note.map(str::to_owned));
         lines
     }
 }

@@ -15,9 +15,10 @@ const HELD_BACK: usize = 8 << 10;
 const KEPT: usize = 1 << 20;
 
 /// A connection, with its buffers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Channel {
-    stream: UnixStream,
+    /// `None` in the place of one that is in use elsewhere.
+    stream: Option<UnixStream>,
     /// The last message received.
     received: Vec<u8>,
     /// Printed bytes behind the number of their stream, as they will be sent.
@@ -26,12 +27,21 @@ pub(crate) struct Channel {
 
 impl Channel {
     pub(crate) fn new(stream: UnixStream) -> Self {
-        Self { stream, received: Vec::new(), printed: Vec::new() }
+        Self { stream: Some(stream), received: Vec::new(), printed: Vec::new() }
+    }
+
+    fn send_to(stream: &Option<UnixStream>, kind: u8, payload: &[u8]) -> io::Result<()> {
+        message::send(&mut stream.as_ref().ok_or(io::ErrorKind::NotConnected)?, kind, payload)
+    }
+
+    fn receive(&mut self) -> io::Result<Option<u8>> {
+        let mut stream = self.stream.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        message::receive(&mut stream, &mut self.received)
     }
 
     /// Waits for a request and gives its bytes, or `None` when the shim is done for good.
     pub(crate) fn request(&mut self) -> Result<Option<Vec<u8>>, ServeError> {
-        match message::receive(&mut &self.stream, &mut self.received)? {
+        match self.receive()? {
             None => Ok(None),
             Some(kind::EXPAND) => Ok(Some(std::mem::take(&mut self.received))),
             Some(kind) => Err(ServeError::Unexpected { kind, expected: "EXPAND" }),
@@ -50,7 +60,7 @@ impl Channel {
     pub(crate) fn ask(&mut self, question: &[u8]) -> Result<&[u8], ServeError> {
         self.flush()?;
         self.send(kind::ASK, question)?;
-        match message::receive(&mut &self.stream, &mut self.received)? {
+        match self.receive()? {
             Some(kind::ANSWER) => Ok(&self.received),
             Some(kind) => Err(ServeError::Unexpected { kind, expected: "ANSWER" }),
             None => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
@@ -72,7 +82,7 @@ impl Channel {
     /// Passes on what is held back.
     pub(crate) fn flush(&mut self) -> Result<(), ServeError> {
         if !self.printed.is_empty() {
-            message::send(&mut &self.stream, kind::PRINT, &self.printed)?;
+            Self::send_to(&self.stream, kind::PRINT, &self.printed)?;
             self.printed.clear();
         }
         Ok(())
@@ -97,6 +107,6 @@ impl Channel {
 
     pub(crate) fn send(&mut self, kind: u8, payload: &[u8]) -> Result<(), ServeError> {
         self.flush()?;
-        Ok(message::send(&mut &self.stream, kind, payload)?)
+        Ok(Self::send_to(&self.stream, kind, payload)?)
     }
 }

@@ -124,6 +124,29 @@ pub enum Cause {
     #[error("{0}")]
     Exceeded(#[from] Exceeded),
 
+    #[error("`{}`: {exceeded}", .path.escape_debug())]
+    LargeFile { path: String, exceeded: Exceeded },
+
+    #[error(
+        "`{}` changed while it was compiled: it was {before}, and is now {now}\n  help: build again", .path.escape_debug()
+    )]
+    Changed { path: String, before: String, now: String },
+
+    #[error("`{}` changed while it was read\n  help: build again", .path.escape_debug())]
+    Changing { path: String },
+
+    #[error(
+        "`{}`, which it may read, can't be read: {cause}\n  help: look whether the file is whole and its file system in order",
+        .path.escape_debug()
+    )]
+    Unreadable { path: String, cause: String },
+
+    #[error(
+        "the macros of this crate have looked at more than {allowed} files and directories\n  \
+         help: grant fewer of them; nothing of a sealed macro goes on without a limit"
+    )]
+    TooManySeen { allowed: usize },
+
     #[error(
         "the machine has no memory left for it\n  help: close something, or build with fewer jobs (`-j`)"
     )]
@@ -165,12 +188,6 @@ pub enum Cause {
         "the compiler could not answer its question\n  help: what the compiler says beside this tells why"
     )]
     Unanswered,
-
-    #[error(
-        "`{}` has changed while this crate was compiled: a macro has read it before, and it was another\n  help: build again",
-        .path.escape_debug()
-    )]
-    Changed { path: String },
 
     #[error("its output is not a token stream: {0}{HOSTILE}")]
     Output(Malformed),

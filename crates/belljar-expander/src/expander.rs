@@ -13,10 +13,11 @@ use crate::attempts::Attempts;
 use crate::channel::Channel;
 use crate::engine::{self, Runtime};
 use crate::error::{Cause, ExpandError, MacroName, ServeError};
-use crate::guest::{self, Arguments, Call, Outcome, Stopped};
+use crate::files::World;
+use crate::guest::{self, Arguments, Call, Kept, Outcome, Stopped};
 use crate::limits::{BadLimit, Limits};
 use crate::record::Recorder;
-use crate::wasi::Wasi;
+use crate::wasi::{Clock, Random, Wasi};
 
 /// What an expander works with.
 #[derive(Debug, Clone)]
@@ -56,12 +57,33 @@ pub struct Expander {
     /// The rules of each macro package that was used, by its name and version.
     rules: HashMap<(String, String), Arc<Rules>>,
     runtime: Option<Runtime>,
+    /// Instances whose macros remember what they did before in this crate.
+    kept: HashMap<Remembering, Memory>,
+    /// What was seen of the file system.
+    world: Arc<World>,
 }
+
+/// Whose instance it is: a macro package's name and version, and its module.
+type Remembering = (String, String, ModuleDigest);
+
+/// What is kept for the macros of one package.
+#[derive(Default)]
+struct Memory {
+    kept: Option<Kept>,
+    /// A call has ended an instance, and with it what was remembered.
+    ended: bool,
+}
+
+/// What is told with a failure after that. Natively, what a macro remembers outlives a panic of its; here only one that its
+/// std can catch. The crate is not compiled in either case, so a macro that began anew can do no harm; an editor, which goes
+/// on after an error, is better served by it than by none.
+const FORGOTTEN: &str = "belljar: an earlier call of this crate's ended the instance in which this macro remembers things \
+    (`state = \"crate\"`); it began anew, so mind that call's error first";
 
 impl Expander {
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config, rules: HashMap::new(), runtime: None }
+        Self { config, rules: HashMap::new(), runtime: None, kept: HashMap::new(), world: Arc::default() }
     }
 
     fn rules(&mut self, package: &str, version: &str) -> Arc<Rules> {
@@ -131,15 +153,28 @@ impl Expander {
             Err(bad) => return (Err(failed(name(), bad.clone().into(), Attempts::default())), channel),
         };
         let rules = self.rules(expand.package, expand.version);
-        let recorder = Arc::clone(&self.config.recorder);
-        let wasi = Wasi::new(&self.config.seed, self.config.source_date_epoch, &arguments);
-        let call = match Call::new(Arc::clone(&rules), limits, channel, wasi, recorder, expand.input) {
+        let limits = limits.changed(&rules.limits());
+        let remembering = rules
+            .keeps_state()
+            .then(|| (expand.package.to_owned(), expand.version.to_owned(), arguments.module));
+        let before = remembering.as_ref().and_then(|whose| self.kept.get(whose));
+        let forgotten = before.is_some_and(|memory| memory.ended);
+        let earlier = before.and_then(|memory| memory.kept.as_ref()).map_or(0, |kept| kept.calls);
+        let wasi = Wasi {
+            clock: Clock::new(rules.real_time(), self.config.source_date_epoch),
+            random: Random::new(&self.config.seed, &rules, &arguments, earlier),
+        };
+        let world = Arc::clone(&self.world);
+        let call = match Call::new(Arc::clone(&rules), limits, channel, wasi, world, expand.input) {
             Ok(call) => call,
             Err((malformed, channel)) => {
                 return (Err(failed(name(), Cause::Request(malformed), Attempts::default())), channel);
             }
         };
-        let (outcome, mut call) = self.run(limits, call, &arguments);
+        let (outcome, mut call) = self.run(limits, remembering, call, &arguments);
+        if forgotten {
+            call.attempts.note(FORGOTTEN);
+        }
         let lost = matches!(outcome, Err(Stopped::Gone(_) | Stopped::Failed(Cause::Unanswered)));
         let site = if lost || !call.attempts.tell() { Ok(None) } else { call.call_site() };
         let seen = std::mem::take(&mut call.observations);
@@ -171,6 +206,7 @@ impl Expander {
     fn run(
         &mut self,
         limits: Limits,
+        remembering: Option<Remembering>,
         call: Call,
         arguments: &Arguments<'_>,
     ) -> (Result<Outcome, Stopped>, Call) {
@@ -182,7 +218,15 @@ impl Expander {
             },
         };
         match runtime.load(&self.config.store, arguments.module) {
-            Ok(loaded) => guest::run(runtime, &loaded, call, arguments),
+            Ok(loaded) => match remembering {
+                Some(whose) => {
+                    let memory = self.kept.entry(whose).or_default();
+                    let ran = guest::run(runtime, &loaded, &mut memory.kept, true, call, arguments);
+                    memory.ended |= memory.kept.is_none();
+                    ran
+                }
+                None => guest::run(runtime, &loaded, &mut None, false, call, arguments),
+            },
             Err(error) => (Err(Stopped::Failed(error.into())), call),
         }
     }

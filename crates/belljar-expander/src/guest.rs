@@ -7,25 +7,27 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use belljar_policy::{Decision, Request, Rules};
+use belljar_policy::{Decision, Reason, Request, Rules};
 use belljar_store::ModuleDigest;
 use belljar_wire::Malformed;
 use belljar_wire::abi::{self, EntryKind, attempt, import, question};
 use belljar_wire::bytes::{Reader, Writer};
 use belljar_wire::message::MAX_FRAME;
 use belljar_wire::tokens::{self, Expanded, OutTree, Shape, WireSpan};
-use wasmtime::{Caller, Extern, Linker, Memory, ResourceLimiter, Store, Trap, UpdateDeadline, WasmBacktrace};
+use wasmtime::{
+    Caller, Extern, Instance, Linker, Memory, ResourceLimiter, Store, Trap, UpdateDeadline, WasmBacktrace,
+};
 
 use crate::attempts::Attempts;
 use crate::channel::Channel;
 use crate::engine::{Loaded, Runtime};
 use crate::error::{Cause, Frames, MacroName, ServeError};
-use crate::files::Files;
+use crate::files::{Files, World};
 use crate::lexer::{self, Lexed};
 use crate::limits::{self, Exceeded, Limit, Limits};
 use crate::memory;
-use crate::record::{CallSite, Observation, Recorder};
-use crate::wasi::Wasi;
+use crate::record::{CallSite, Observation};
+use crate::wasi::{Random, Wasi};
 
 /// Longest name of a variable or path that is looked at; what is longer is refused by its beginning.
 pub(crate) const MAX_NAME: usize = 4096;
@@ -77,9 +79,10 @@ pub(crate) struct Call {
     pub(crate) attempts: Attempts,
     /// What it saw of the world.
     pub(crate) observations: HashSet<Observation>,
-    pub(crate) recorder: Arc<Recorder>,
     pub(crate) wasi: Wasi,
     pub(crate) files: Files,
+    /// What this call shares with all others of the compilation.
+    pub(crate) world: Arc<World>,
     shape: Shape,
     memory: Option<Memory>,
     /// What the last question was answered, until the guest takes it.
@@ -91,6 +94,8 @@ pub(crate) struct Call {
     /// Bytes of all of them.
     lexed: usize,
     questions: u32,
+    /// Names of files that it asked for or was told.
+    names: u64,
     /// Bytes that rustc reads and writes for this call's questions.
     compiler: u64,
     /// Time in which rustc answered them.
@@ -118,7 +123,7 @@ impl Call {
         limits: Limits,
         channel: Channel,
         wasi: Wasi,
-        recorder: Arc<Recorder>,
+        world: Arc<World>,
         input: &[u8],
     ) -> Result<Self, (Malformed, Channel)> {
         let shape = match Shape::of(input) {
@@ -131,9 +136,9 @@ impl Call {
             channel,
             attempts: Attempts::default(),
             observations: HashSet::new(),
-            recorder,
             wasi,
             files: Files::default(),
+            world,
             shape,
             memory: None,
             answer: None,
@@ -141,12 +146,48 @@ impl Call {
             texts: HashSet::new(),
             lexed: 0,
             questions: 0,
+            names: 0,
             compiler: 0,
             waited: Duration::ZERO,
             printed: 0,
             complains: false,
             table: 0,
         })
+    }
+
+    /// Goes on in an instance that an earlier call has used.
+    fn go_on(&mut self, earlier: Call) {
+        self.files = earlier.files;
+        self.memory = earlier.memory;
+        self.table = earlier.table;
+        self.wasi.clock = self.wasi.clock.after(earlier.wasi.clock);
+    }
+
+    /// What an instance has between two calls: all that is not one call's.
+    fn idle(&mut self) -> Call {
+        Call {
+            rules: Arc::clone(&self.rules),
+            limits: self.limits,
+            channel: Channel::default(),
+            attempts: Attempts::default(),
+            observations: HashSet::new(),
+            wasi: Wasi { clock: self.wasi.clock, random: Random::none() },
+            files: std::mem::take(&mut self.files),
+            world: Arc::clone(&self.world),
+            shape: Shape::default(),
+            memory: self.memory,
+            answer: None,
+            panic: None,
+            texts: HashSet::new(),
+            lexed: 0,
+            questions: 0,
+            names: 0,
+            compiler: 0,
+            waited: Duration::ZERO,
+            printed: 0,
+            table: self.table,
+            complains: false,
+        }
     }
 
     pub(crate) fn exceeded(&self, limit: Limit) -> Exceeded {
@@ -179,6 +220,22 @@ impl Call {
         granted
     }
 
+    /// Records that something was wanted that no grant can give.
+    pub(crate) fn refused(&mut self, request: Request) {
+        let decision = match self.rules.decide(&request) {
+            refused @ Decision::Refused(_) => refused,
+            _ => Decision::Refused(Reason::NeverGranted),
+        };
+        self.attempts.record(request, &decision);
+    }
+
+    /// The compiler's working directory, which the guest gets to know.
+    pub(crate) fn working_directory(&mut self) -> Option<String> {
+        let path = self.rules.cwd()?.to_owned();
+        self.observations.insert(Observation::WorkingDirectory { path: path.clone() });
+        Some(path)
+    }
+
     /// The place of this call in the user's code, asked of rustc: only where there is something to tell of it.
     pub(crate) fn call_site(&mut self) -> Result<Option<CallSite>, ServeError> {
         let mut ask = |kind: u8| -> Result<Vec<u8>, ServeError> {
@@ -205,6 +262,19 @@ impl Call {
             return Err(stop(self.exceeded(Limit::Questions)));
         }
         Ok(())
+    }
+
+    /// Counts names of files that the guest asks for or is told: what is known of each is kept.
+    pub(crate) fn count_names(&mut self, names: u64) -> wasmtime::Result<()> {
+        if names > self.names_left() {
+            return Err(stop(self.exceeded(Limit::Names)));
+        }
+        self.names += names;
+        Ok(())
+    }
+
+    pub(crate) fn names_left(&self) -> u64 {
+        u64::from(self.limits.names).saturating_sub(self.names)
     }
 
     /// Answers a question; see [`question`] for the forms.
@@ -441,7 +511,7 @@ pub(crate) fn add_to(linker: &mut Linker<Call>) -> wasmtime::Result<()> {
         let (_, call) = parts(&mut caller)?;
         call.count_question()?;
         call.answer = call.working_directory().map(String::into_bytes);
-        Ok(call.answer.as_ref().map_or(u32::MAX, |value| u32::try_from(value.len()).unwrap_or(u32::MAX)))
+        Ok(call.answer.as_ref().map_or(u32::MAX, |path| u32::try_from(path.len()).unwrap_or(u32::MAX)))
     })?;
     linker.func_wrap(
         from,
@@ -450,11 +520,11 @@ pub(crate) fn add_to(linker: &mut Linker<Call>) -> wasmtime::Result<()> {
             let (memory, call) = parts(&mut caller)?;
             call.count_question()?;
             let name = name_from(memory::bytes(memory, at, len).map_err(stop)?);
-            call.granted(match kind {
+            call.refused(match kind {
                 attempt::THREAD => Request::Thread,
                 attempt::PROCESS => Request::Process(name),
                 attempt::SOCKET => Request::Socket,
-                _ => return Err(stop(Cause::Protocol { what: "an attempt of an unknown kind".to_owned() })),
+                _ => return Err(stop(Cause::Protocol { what: format!("an attempt of kind {kind}") })),
             });
             Ok(())
         },
@@ -495,17 +565,41 @@ impl ResourceLimiter for Call {
     }
 }
 
-/// Runs a macro once, and gives back its call's state. Prints that are still held back are the caller's to send.
+/// An instance whose macros remember what they did before in this crate.
+pub(crate) struct Kept {
+    store: Store<Call>,
+    instance: Instance,
+    /// Room for inputs: where, and how much. Guests give no memory back.
+    room: (u32, u32),
+    /// Calls that it has served.
+    pub(crate) calls: u64,
+}
+
+/// Runs a macro once, in the instance of earlier calls if there is one, and gives back its call's state. Prints that are
+/// still held back are the caller's to send. With `keep`, the instance is kept, unless the call has ended it.
 pub(crate) fn run(
     runtime: &Runtime,
     loaded: &Loaded,
-    call: Call,
+    kept: &mut Option<Kept>,
+    keep: bool,
+    mut call: Call,
     arguments: &Arguments<'_>,
 ) -> (Result<Outcome, Stopped>, Call) {
     let limit = call.exceeded(Limit::Time);
     let allowed = call.limits.time;
-    let mut store = Store::new(runtime.engine(), call);
-    store.limiter(|call| call);
+    let (mut store, before) = match kept.take() {
+        Some(Kept { mut store, instance, room, calls }) => {
+            // The earlier state takes the place of this call's for a moment: there is always one.
+            std::mem::swap(store.data_mut(), &mut call);
+            store.data_mut().go_on(call);
+            (store, Some((instance, room, calls)))
+        }
+        None => {
+            let mut store = Store::new(runtime.engine(), call);
+            store.limiter(|call| call);
+            (store, None)
+        }
+    };
     store.set_epoch_deadline(1);
     let mut started = None;
     store.epoch_deadline_callback(move |_| {
@@ -519,9 +613,17 @@ pub(crate) fn run(
         }
     });
     let _ticking = runtime.ticker().running();
-    let called = enter(&mut store, loaded, arguments);
+    let calls = before.map_or(0, |(.., calls)| calls);
+    let at = before.map(|(instance, room, _)| (instance, room));
+    let called = enter(&mut store, loaded, at, keep, arguments);
     let outcome = match called {
-        Ok(outcome) => Ok(outcome),
+        Ok((outcome, _, _)) if !keep => Ok(outcome),
+        Ok((outcome, instance, room)) => {
+            let idle = store.data_mut().idle();
+            let call = std::mem::replace(store.data_mut(), idle);
+            *kept = Some(Kept { store, instance, room, calls: calls + 1 });
+            return (Ok(outcome), call);
+        }
         Err(Failure::Cause(cause)) => Err(Stopped::Failed(cause)),
         Err(Failure::Engine(error)) => ended(error, store.data_mut()),
     };
@@ -540,12 +642,25 @@ impl From<wasmtime::Error> for Failure {
     }
 }
 
-fn enter(store: &mut Store<Call>, loaded: &Loaded, arguments: &Arguments<'_>) -> Result<Outcome, Failure> {
-    let instance = loaded.pre.instantiate(&mut *store)?;
-    store.data_mut().memory = instance.get_memory(&mut *store, "memory");
-    if instance.get_export(&mut *store, "_initialize").is_some() {
-        instance.get_typed_func::<(), ()>(&mut *store, "_initialize")?.call(&mut *store, ())?;
-    }
+/// The instance of earlier calls, with its room for inputs, is `before`.
+fn enter(
+    store: &mut Store<Call>,
+    loaded: &Loaded,
+    before: Option<(Instance, (u32, u32))>,
+    keep: bool,
+    arguments: &Arguments<'_>,
+) -> Result<(Outcome, Instance, (u32, u32)), Failure> {
+    let (instance, mut room) = match before {
+        Some(before) => before,
+        None => {
+            let instance = loaded.pre.instantiate(&mut *store)?;
+            store.data_mut().memory = instance.get_memory(&mut *store, "memory");
+            if instance.get_export(&mut *store, "_initialize").is_some() {
+                instance.get_typed_func::<(), ()>(&mut *store, "_initialize")?.call(&mut *store, ())?;
+            }
+            (instance, (0, 0))
+        }
+    };
     let missing = |name: &str| {
         let name = format!("function `{name}` of the right type");
         Failure::Cause(Cause::Module(crate::engine::ModuleError::Export { name }))
@@ -557,14 +672,19 @@ fn enter(store: &mut Store<Call>, loaded: &Loaded, arguments: &Arguments<'_>) ->
         instance.get_typed_func::<u32, u32>(&mut *store, abi::ALLOC).map_err(|_| missing(abi::ALLOC))?;
     // A frame's length, so it fits.
     let len = u32::try_from(arguments.input.len()).unwrap_or(MAX_FRAME);
-    let at = alloc.call(&mut *store, len)?;
+    if room.1 < len || !keep {
+        // For an instance that goes on, some more: so that rooms of growing inputs take no more than twice the last.
+        let wanted = if keep { len.checked_next_power_of_two().unwrap_or(len) } else { len };
+        room = (alloc.call(&mut *store, wanted)?, wanted);
+    }
+    let at = room.0;
     let memory = store.data().memory.ok_or_else(|| missing("memory"))?;
-    let room = memory.data_mut(&mut *store);
-    memory::write(room, at, arguments.input).map_err(|e| Failure::Cause(e.into()))?;
+    memory::write(memory.data_mut(&mut *store), at, arguments.input).map_err(|e| Failure::Cause(e.into()))?;
 
     let returned = entry.call(&mut *store, (at, len))?;
     if returned == abi::PANICKED {
-        return Ok(Outcome::Panicked(store.data_mut().panic.take().unwrap_or_default()));
+        let message = store.data_mut().panic.take().unwrap_or_default();
+        return Ok((Outcome::Panicked(message), instance, room));
     }
     let (at, len) = ((returned >> 32) as u32, returned as u32);
     let (bytes, call) = memory.data_and_store_mut(&mut *store);
@@ -573,7 +693,7 @@ fn enter(store: &mut Store<Call>, loaded: &Loaded, arguments: &Arguments<'_>) ->
     }
     let output = memory::bytes(bytes, at, len).map_err(|e| Failure::Cause(e.into()))?;
     call.check_output(output, Cause::Output)?;
-    Ok(Outcome::Done(output.to_vec()))
+    Ok((Outcome::Done(output.to_vec()), instance, room))
 }
 
 /// What it means that the guest's call ended with an error.

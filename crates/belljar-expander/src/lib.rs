@@ -6,6 +6,7 @@
 //!                                                                        ├ guest: questions → rustc, through the shim
 //!                                                                        │                  → lexer
 //!                                                                        └ wasi: nothing but what policy grants
+//!                                                                           └ files: reading, each name as policy says
 //! ```
 //!
 //! An [`Expander`] lives in the process that is rustc's parent, or in one that a shim has started, and ends with the

@@ -12,8 +12,9 @@
 //! | `BELLJAR_LIMIT_PRINT` | KiB | 1024 | what one call prints |
 //! | `BELLJAR_LIMIT_QUESTIONS` | 1000 | 1000 | how many questions one call asks |
 //! | `BELLJAR_LIMIT_COMPILER` | MiB | 1024 | what all questions of one call have rustc read and write |
-//! | `BELLJAR_LIMIT_FILES` | MiB | 256 | the files and listings that a guest has open at one time |
 //! | `BELLJAR_LIMIT_WAIT` | s | 60 | time in which one call waits for rustc's answers |
+//! | `BELLJAR_LIMIT_FILES` | MiB | 256 | content of the files that a guest has open at a time |
+//! | `BELLJAR_LIMIT_NAMES` | 1000 | 200 | names of files that one call asks for, or finds in directories |
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use belljar_policy::LimitChanges;
 use wasmtime::Engine;
 
 /// Limits of one expansion.
@@ -42,10 +44,12 @@ pub struct Limits {
     /// Bytes that rustc reads and writes for all questions of a call: the questions, the text that their tokens stand for,
     /// complaints about a text that it lexes, and the answers.
     pub compiler: usize,
-    /// Bytes of the files that are open, which are kept in memory, and of listings.
-    pub files: u64,
     /// Time that passes while rustc answers questions.
     pub wait: Duration,
+    /// Bytes of all files that are open at a time: each is read as a whole.
+    pub files: usize,
+    /// Names of files asked for, and entries of directories listed.
+    pub names: u32,
 }
 
 /// How many times larger than its bytes may be ([`Limits::output`]) the text of an output may get: references repeat it.
@@ -61,8 +65,9 @@ impl Default for Limits {
             print: 1 << 20,
             questions: 1_000_000,
             compiler: 1 << 30,
-            files: 256 << 20,
             wait: Duration::from_secs(60),
+            files: 256 << 20,
+            names: 200_000,
         }
     }
 }
@@ -79,8 +84,9 @@ pub enum Limit {
     Print,
     Questions,
     Compiler,
-    Files,
     Wait,
+    Files,
+    Names,
 }
 
 /// A variable that should hold a limit and does not.
@@ -96,7 +102,7 @@ pub struct BadLimit {
 
 impl Limit {
     /// Those that a variable of their own sets.
-    const SET: [Limit; 9] = [
+    const SET: [Limit; 10] = [
         Limit::Time,
         Limit::Memory,
         Limit::Stack,
@@ -104,8 +110,9 @@ impl Limit {
         Limit::Print,
         Limit::Questions,
         Limit::Compiler,
-        Limit::Files,
         Limit::Wait,
+        Limit::Files,
+        Limit::Names,
     ];
 
     /// The variable that sets it.
@@ -119,8 +126,9 @@ impl Limit {
             Limit::Print => "BELLJAR_LIMIT_PRINT",
             Limit::Questions => "BELLJAR_LIMIT_QUESTIONS",
             Limit::Compiler => "BELLJAR_LIMIT_COMPILER",
-            Limit::Files => "BELLJAR_LIMIT_FILES",
             Limit::Wait => "BELLJAR_LIMIT_WAIT",
+            Limit::Files => "BELLJAR_LIMIT_FILES",
+            Limit::Names => "BELLJAR_LIMIT_NAMES",
         }
     }
 
@@ -134,7 +142,7 @@ impl Limit {
             | Limit::Compiler
             | Limit::Files => "MiB",
             Limit::Print => "KiB",
-            Limit::Questions => "thousands",
+            Limit::Questions | Limit::Names => "thousands",
         }
     }
 
@@ -149,7 +157,10 @@ impl Limit {
             Limit::Output | Limit::Expanded => 255,
             Limit::Print => 1 << 20,
             Limit::Questions => 4_000_000,
-            Limit::Compiler | Limit::Files => 1 << 20,
+            Limit::Compiler => 1 << 20,
+            Limit::Files => 1 << 16,
+            // Each is kept, with what was seen there.
+            Limit::Names => 10_000,
         }
     }
 }
@@ -183,9 +194,22 @@ impl Limits {
             Limit::Print => self.print = size << 10,
             Limit::Questions => self.questions = n.saturating_mul(1000),
             Limit::Compiler => self.compiler = size << 20,
-            Limit::Files => self.files = u64::from(n) << 20,
             Limit::Wait => self.wait = Duration::from_secs(n.into()),
+            Limit::Files => self.files = size << 20,
+            Limit::Names => self.names = n.saturating_mul(1000),
         }
+    }
+
+    /// These, with what a rule sets in their place.
+    pub(crate) fn changed(mut self, changes: &LimitChanges) -> Self {
+        let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        if let Some(time) = changes.time.and_then(|time| Duration::try_from_secs_f64(time).ok()) {
+            self.time = time;
+        }
+        self.memory = changes.memory.map_or(self.memory, size);
+        self.output = changes.output.map_or(self.output, size);
+        self.stack = changes.stack.map_or(self.stack, size);
+        self
     }
 
     /// Bytes of text that an output may stand for.
@@ -203,9 +227,10 @@ impl Limits {
             Limit::Output => self.output >> 20,
             Limit::Expanded => return format!("{} {}", self.expanded() >> 20, limit.unit()),
             Limit::Compiler => self.compiler >> 20,
-            Limit::Files => return format!("{} MiB", self.files >> 20),
             Limit::Print => self.print >> 10,
             Limit::Questions => return self.questions.to_string(),
+            Limit::Names => return self.names.to_string(),
+            Limit::Files => self.files >> 20,
         };
         format!("{n} {}", limit.unit())
     }
@@ -226,7 +251,6 @@ impl fmt::Display for Exceeded {
             Limit::Time => write!(f, "it ran for more than {allowed} of processor time")?,
             Limit::Memory => write!(f, "it wanted more than {allowed} of memory")?,
             Limit::Stack => write!(f, "it recursed until its stack was larger than {allowed}")?,
-            Limit::Files => write!(f, "it opened files and directories of more than {allowed}")?,
             Limit::Output => write!(f, "its output is larger than {allowed}")?,
             Limit::Expanded => write!(
                 f,
@@ -241,6 +265,8 @@ impl fmt::Display for Exceeded {
             Limit::Wait => {
                 write!(f, "it waited for more than {allowed} for the compiler's answers to its questions")?
             }
+            Limit::Files => write!(f, "it has files open that hold more than {allowed} together")?,
+            Limit::Names => write!(f, "it asked for more than {allowed} files, or listed as many")?,
         }
         let unit = self.limit.unit();
         write!(

@@ -40,18 +40,22 @@ pub struct Attempt {
 pub enum Observation {
     /// A variable, with its value if it is set (or granted: the guest can't tell).
     Variable { name: String, value: Option<String> },
-    /// A file's content, or what is known of it without reading. The path is absolute.
-    File { path: String },
+    /// The compiler's working directory.
+    WorkingDirectory { path: String },
+    /// A file, and the digest of its content if that was read. The paths of all these are absolute.
+    File { path: String, size: u64, digest: Option<blake3::Hash> },
     /// That something is a directory.
     Directory { path: String },
     /// The names in a directory and what they are, as [`listing_digest`](crate::listing_digest) has them.
     Listing { path: String, digest: blake3::Hash },
     /// Where a link leads.
     Link { path: String, target: String },
+    /// Something that is none of these: a pipe, a device. It was not opened.
+    Special { path: String },
     /// Nothing was there.
     Absent { path: String },
-    /// The compiler's working directory.
-    WorkingDirectory { path: String },
+    /// Something that policy grants, and that the user may not read.
+    Failed { path: String },
 }
 
 /// All of it.
@@ -63,8 +67,6 @@ pub struct Recorded {
     pub observations: HashSet<Observation>,
     /// The macro packages that were used, by name and version, each with the digest of its rules.
     pub packages: BTreeMap<(String, String), [u8; 32]>,
-    /// What was read, by its name: a file's content, or a directory's entries.
-    digests: HashMap<String, blake3::Hash>,
     /// Where each attempt stands.
     known: HashMap<(MacroName, Request, Outcome), usize>,
 }
@@ -78,11 +80,6 @@ impl Recorder {
     pub fn recorded(&self) -> MutexGuard<'_, Recorded> {
         // Nothing is left half-written by a panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether what has now been read is what was read under this name before.
-    pub(crate) fn is_still(&self, name: &str, digest: blake3::Hash) -> bool {
-        *self.recorded().digests.entry(name.to_owned()).or_insert(digest) == digest
     }
 
     /// Adds what one expansion wanted and saw.

@@ -1,67 +1,62 @@
-//! `wasi_snapshot_preview1` for guests: every function of it, and nothing behind them.
+//! `wasi_snapshot_preview1` for guests: every function of it, and behind them what policy grants.
 //!
 //! | what | what a guest finds |
 //! |---|---|
 //! | standard input | empty |
 //! | standard output and error | go to the compiler's, through the shim; neither is a terminal |
-//! | files | below one directory, `/`: what rules grant can be read; every access is recorded, and refused with the same error, whatever is there |
+//! | files | one directory, `/`, in which reading is as policy says of each name, and nothing else is done (see [`crate::files`]) |
 //! | sockets, signals, threads | refused, recorded |
-//! | wall clock | stands still, at `SOURCE_DATE_EPOCH` or else 2000-01-01 |
-//! | other clocks | one [`STEP`] further each time one is read, and as far as a sleep lasts, which takes no time |
-//! | random numbers | a stream fixed by module, macro, input and the project's seed |
+//! | wall clock | stands still, at `SOURCE_DATE_EPOCH` or else 2000-01-01, unless the real time is granted |
+//! | other clocks | one [`time::STEP`] further each time one is read, and as far as a sleep lasts, which takes no time |
+//! | random numbers | a stream fixed by module, macro, input and seed |
 //! | arguments | one: `rustc`, the program that a macro is part of natively |
 //! | variables | those that the policy grants, sorted |
 //!
-//! A pointer that leads out of the guest's memory gives the error `fault`.
+//! A pointer that leads out of the guest's memory gives the error `fault`. What is refused gives the same error whether
+//! it exists or not.
 //!
 //! Source of numbers and layouts: the WASI repository, `legacy/preview1/docs.md`.
 
 mod descriptors;
+mod paths;
+mod random;
+mod refused;
+mod time;
 
 use belljar_policy::Request;
 use wasmtime::{Caller, Linker};
 
+use self::descriptors::*;
+use self::paths::*;
+use self::random::*;
+use self::refused::*;
+use self::time::*;
 use crate::error::Cause;
-use crate::guest::{self, Arguments, Call};
+use crate::guest::{self, Call};
 use crate::memory::{self, OutOfMemory};
 use crate::record::Observation;
-use descriptors::{
-    fd_advise, fd_allocate, fd_close, fd_datasync, fd_fdstat_get, fd_fdstat_set_flags, fd_fdstat_set_rights,
-    fd_filestat_get, fd_filestat_set_size, fd_filestat_set_times, fd_pread, fd_prestat_dir_name,
-    fd_prestat_get, fd_pwrite, fd_read, fd_readdir, fd_renumber, fd_seek, fd_sync, fd_tell, not_writable,
-    path_create_directory, path_filestat_get, path_filestat_set_times, path_link, path_open, path_readlink,
-    path_remove_directory, path_rename, path_symlink, path_unlink_file,
-};
+
+pub(crate) use self::random::Random;
+pub(crate) use self::time::Clock;
 
 pub(crate) const MODULE: &str = "wasi_snapshot_preview1";
 
 /// What a libc imports that has no function of its own to start a thread (newer ones always refuse by themselves).
 pub(crate) const THREAD: (&str, &str) = ("env", "pthread_create");
 
-/// Nanoseconds by which reading a clock advances it.
-pub(crate) const STEP: u64 = 1_000_000;
-
-/// 2000-01-01T00:00:00Z in seconds.
-const EPOCH: u64 = 946_684_800;
-
 const ARGUMENT: &[u8] = b"rustc\0";
-
-/// The one directory that guests find open.
-const ROOT_FD: u32 = 3;
 
 /// Pieces that one read or write may have, as on Linux.
 const MAX_PIECES: u32 = 1024;
 
-/// Things that one poll may wait for.
-const MAX_EVENTS: u32 = 4096;
-
+/// What a guest is told.
 pub(crate) mod errno {
     pub(crate) const SUCCESS: u32 = 0;
     pub(crate) const ACCES: u32 = 2;
     pub(crate) const BADF: u32 = 8;
     pub(crate) const FAULT: u32 = 21;
+    pub(crate) const ILSEQ: u32 = 25;
     pub(crate) const INVAL: u32 = 28;
-    pub(crate) const IO: u32 = 29;
     pub(crate) const ISDIR: u32 = 31;
     pub(crate) const LOOP: u32 = 32;
     pub(crate) const MFILE: u32 = 33;
@@ -75,43 +70,8 @@ pub(crate) mod errno {
 
 /// State of one call.
 pub(crate) struct Wasi {
-    /// Nanoseconds since 1970 on the wall clock.
-    wall: u64,
-    /// Nanoseconds on the other clocks.
-    elapsed: u64,
-    /// What decides the random numbers, until the first is wanted.
-    seed: blake3::Hasher,
-    random: Option<blake3::OutputReader>,
-}
-
-impl Wasi {
-    /// `project` is the project's seed, `source_date_epoch` in seconds.
-    pub(crate) fn new(project: &[u8], source_date_epoch: Option<u64>, arguments: &Arguments<'_>) -> Self {
-        let mut seed = blake3::Hasher::new_derive_key("belljar 2026 random_get of a guest");
-        let name = arguments.name.as_bytes();
-        seed.update(arguments.module.as_bytes()).update(&[arguments.kind.as_u8()]);
-        seed.update(&(project.len() as u64).to_le_bytes()).update(project);
-        seed.update(&(name.len() as u64).to_le_bytes()).update(name);
-        seed.update(arguments.input);
-        let wall = source_date_epoch.unwrap_or(EPOCH).saturating_mul(1_000_000_000);
-        Self { wall, elapsed: 0, seed, random: None }
-    }
-
-    /// Nanoseconds since 1970 on the wall clock.
-    pub(crate) fn wall_clock(&self) -> u64 {
-        self.wall
-    }
-
-    fn now(&mut self, clock: u32) -> Result<u64, Refusal> {
-        match clock {
-            0 => Ok(self.wall),
-            1..=3 => {
-                self.elapsed = self.elapsed.saturating_add(STEP);
-                Ok(self.elapsed)
-            }
-            _ => Err(Refusal::Errno(errno::INVAL)),
-        }
-    }
+    pub(crate) clock: Clock,
+    pub(crate) random: Random,
 }
 
 /// Why a function does not do what was asked.
@@ -128,21 +88,21 @@ impl From<OutOfMemory> for Refusal {
     }
 }
 
-impl From<rustix::io::Errno> for Refusal {
-    fn from(error: rustix::io::Errno) -> Self {
-        Self::Errno(crate::files::wasi(error))
-    }
-}
-
 impl From<wasmtime::Error> for Refusal {
     fn from(error: wasmtime::Error) -> Self {
         Self::Stop(error)
     }
 }
 
+impl From<Cause> for Refusal {
+    fn from(cause: Cause) -> Self {
+        Self::Stop(guest::stop(cause))
+    }
+}
+
 type Answer = Result<(), Refusal>;
 
-fn error(errno: u32) -> Answer {
+fn error<T>(errno: u32) -> Result<T, Refusal> {
     Err(Refusal::Errno(errno))
 }
 
@@ -158,7 +118,7 @@ macro_rules! functions {
                 Err(guest::stop(Cause::Exit { code }))
             })?;
             linker.func_wrap(THREAD.0, THREAD.1, |mut caller: Caller<'_, Call>, _: u32, _: u32, _: u32, _: u32| {
-                caller.data_mut().granted(Request::Thread);
+                caller.data_mut().refused(Request::Thread);
                 errno::NOTSUP
             })?;
             $(linker.func_wrap(MODULE, stringify!($name), |mut caller: Caller<'_, Call>, $($arg: $ty),*| {
@@ -263,139 +223,6 @@ fn environ_sizes_get(m: &mut [u8], call: &mut Call, count: u32, size: u32) -> An
     Ok(memory::write_u32(m, size, u32::try_from(bytes).unwrap_or(u32::MAX))?)
 }
 
-fn clock_res_get(m: &mut [u8], call: &mut Call, clock: u32, at: u32) -> Answer {
-    call.wasi.now(clock)?;
-    Ok(memory::write_u64(m, at, STEP)?)
-}
-
-fn clock_time_get(m: &mut [u8], call: &mut Call, clock: u32, _precision: u64, at: u32) -> Answer {
-    let now = call.wasi.now(clock)?;
-    call.granted(Request::Clock);
-    Ok(memory::write_u64(m, at, now)?)
-}
-
-fn fd_write(m: &mut [u8], call: &mut Call, fd: u32, pieces: u32, count: u32, written: u32) -> Answer {
-    if !matches!(fd, 1 | 2) {
-        return if fd == 0 { error(errno::BADF) } else { not_writable(call, fd) };
-    }
-    if count > MAX_PIECES {
-        return error(errno::INVAL);
-    }
-    let mut total = 0u32;
-    for i in 0..count {
-        let piece = memory::bytes(m, pieces, 8 * count)?;
-        let (at, len) = (memory::read_u32(piece, 8 * i)?, memory::read_u32(piece, 8 * i + 4)?);
-        let bytes = memory::bytes(m, at, len)?;
-        call.print(fd as u8, bytes)?;
-        // The limit on printing is reached long before this sum overflows.
-        total = total.saturating_add(len);
-    }
-    Ok(memory::write_u32(m, written, total)?)
-}
-
-/// Records a wish and refuses it, in the same way whether the thing exists or not.
-fn refuse(call: &mut Call, request: Request) -> Answer {
-    call.granted(request);
-    error(errno::ACCES)
-}
-
-/// Waits for nothing: the clocks are moved to the first timeout, and all that is due by then has happened.
-fn poll_oneoff(m: &mut [u8], call: &mut Call, wanted: u32, happened: u32, count: u32, events: u32) -> Answer {
-    const WANTED: u32 = 48;
-    const HAPPENED: u32 = 32;
-    const CLOCK: u8 = 0;
-    const READ: u8 = 1;
-    const WRITE: u8 = 2;
-    const ABSOLUTE: u8 = 1;
-
-    struct Wanted {
-        user_data: [u8; 8],
-        kind: u8,
-        /// When it happens, on the clocks that move; `None` for never.
-        due: Option<u64>,
-        errno: u32,
-    }
-
-    if count == 0 || count > MAX_EVENTS {
-        return error(errno::INVAL);
-    }
-    let now = call.wasi.elapsed;
-    let mut all = Vec::with_capacity(count as usize);
-    let (list, _) = memory::bytes(m, wanted, WANTED * count)?.as_chunks::<{ WANTED as usize }>();
-    for entry in list {
-        let kind = entry[8];
-        let number = memory::read_u32(entry, 16)?;
-        let (due, errno) = match kind {
-            CLOCK => {
-                let timeout = memory::read_u64(entry, 24)?;
-                let due = match (entry[40] & ABSOLUTE != 0, number) {
-                    (false, 0..=3) => Some(now.saturating_add(timeout)),
-                    // The wall clock stands still: a time that is not yet there will come after so long.
-                    (true, 0) => Some(now.saturating_add(timeout.saturating_sub(call.wasi.wall))),
-                    (true, 1..=3) => Some(timeout),
-                    _ => return error(errno::INVAL),
-                };
-                (due, errno::SUCCESS)
-            }
-            READ | WRITE => match (kind, number) {
-                (READ, 0) | (WRITE, 1 | 2) => (Some(now), errno::SUCCESS),
-                _ => (Some(now), errno::BADF),
-            },
-            _ => return error(errno::INVAL),
-        };
-        let mut user_data = [0; 8];
-        user_data.copy_from_slice(&entry[..8]);
-        all.push(Wanted { user_data, kind, due, errno });
-    }
-    let first = all.iter().filter_map(|w| w.due).min().unwrap_or(now).max(now);
-    call.wasi.elapsed = first;
-    let mut n = 0;
-    for event in all.iter().filter(|w| w.due.is_some_and(|due| due <= first)) {
-        let mut out = [0; HAPPENED as usize];
-        out[..8].copy_from_slice(&event.user_data);
-        out[8..10].copy_from_slice(&(event.errno as u16).to_le_bytes());
-        out[10] = event.kind;
-        let at = happened.checked_add(HAPPENED * n).ok_or(Refusal::Errno(errno::FAULT))?;
-        memory::write(m, at, &out)?;
-        n += 1;
-    }
-    Ok(memory::write_u32(m, events, n)?)
-}
-
-fn proc_raise(_: &mut [u8], call: &mut Call, _: u32) -> Answer {
-    refuse(call, Request::Signal)
-}
-
-fn random_get(m: &mut [u8], call: &mut Call, at: u32, len: u32) -> Answer {
-    let bytes = memory::bytes_mut(m, at, len)?;
-    call.granted(Request::Random);
-    let wasi = &mut call.wasi;
-    wasi.random.get_or_insert_with(|| wasi.seed.finalize_xof()).fill(bytes);
-    Ok(())
-}
-
 fn sched_yield(_: &mut [u8], _: &mut Call) -> Answer {
     Ok(())
-}
-
-fn socket(call: &mut Call, fd: u32) -> Answer {
-    call.granted(Request::Socket);
-    error(if fd <= ROOT_FD { errno::NOTSOCK } else { errno::BADF })
-}
-
-fn sock_accept(_: &mut [u8], call: &mut Call, fd: u32, _: u32, _: u32) -> Answer {
-    socket(call, fd)
-}
-
-#[expect(clippy::too_many_arguments, reason = "the interface has them")]
-fn sock_recv(_: &mut [u8], call: &mut Call, fd: u32, _: u32, _: u32, _: u32, _: u32, _: u32) -> Answer {
-    socket(call, fd)
-}
-
-fn sock_send(_: &mut [u8], call: &mut Call, fd: u32, _: u32, _: u32, _: u32, _: u32) -> Answer {
-    socket(call, fd)
-}
-
-fn sock_shutdown(_: &mut [u8], call: &mut Call, fd: u32, _: u32) -> Answer {
-    socket(call, fd)
 }

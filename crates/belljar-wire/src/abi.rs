@@ -44,6 +44,10 @@ pub mod import {
     pub const ALL: [&str; 6] = [ASK, TAKE, PANICKED, GETENV, GETCWD, ATTEMPT];
 }
 
+/// Where guests' libc takes the compiler's working directory to be: `/.belljar-cwd/a/b` is what it is natively to name `a/b`.
+/// No real directory has this name.
+pub const CWD: &str = "/.belljar-cwd";
+
 /// What [`import::ATTEMPT`] tells of.
 pub mod attempt {
     pub const THREAD: u32 = 1;

@@ -108,6 +108,6 @@ mod tests {
         std::fs::remove_file(&link).unwrap();
         std::os::unix::fs::symlink("b", &link).unwrap();
         assert!(!same(&leads));
-        assert_eq!(Seen::of(&Observation::File { path }), None);
+        assert_eq!(Seen::of(&Observation::File { path, size: 0, digest: None }), None);
     }
 }

@@ -1,83 +1,72 @@
-//! The functions of preview 1 on descriptors and paths. What they do with files is in [`crate::files`].
-//!
-//! Descriptors 0 to 2 are the standard streams, 3 is the root directory, and from 4 on is what the guest has opened.
+//! What a guest does with what is open: three streams, the directory `/`, and the files and directories that it has opened.
 
 use belljar_policy::{Access, Request};
 
-use super::{Answer, MAX_PIECES, ROOT_FD, Refusal, errno, error};
-use crate::files::{self, Content, Open};
-use crate::guest::{self, Call, MAX_NAME};
+use super::paths::{filestat, serial};
+use super::refused::refuse;
+use super::{Answer, MAX_PIECES, Refusal, errno, error};
+use crate::files::{File, Kind, ROOT};
+use crate::guest::Call;
 use crate::memory;
 
-/// The first descriptor of what the guest has opened.
-const FIRST_FD: u32 = ROOT_FD + 1;
-
-const UNKNOWN_TYPE: u8 = 0;
-const DIRECTORY_TYPE: u8 = 3;
-
-fn number(fd: u32) -> usize {
-    (fd - FIRST_FD) as usize
+/// The answer to what makes no sense for anything that is open.
+fn unsuitable(call: &Call, fd: u32) -> Answer {
+    error(if fd <= ROOT || call.files.is_open(fd) { errno::NOTSUP } else { errno::BADF })
 }
 
-fn opened(call: &mut Call, fd: u32) -> Result<&mut Open, Refusal> {
-    let open = (fd >= FIRST_FD).then(|| call.files.get(number(fd))).flatten();
-    open.ok_or(Refusal::Errno(errno::BADF))
-}
-
-/// The answer to what makes no sense for this descriptor.
-fn unsuitable(call: &mut Call, fd: u32) -> Answer {
-    if fd > ROOT_FD {
-        opened(call, fd)?;
-        return error(errno::INVAL);
-    }
-    error(errno::NOTSUP)
-}
-
-/// The answer to a hint that changes nothing.
-fn hint(call: &mut Call, fd: u32) -> Answer {
-    if fd > ROOT_FD { opened(call, fd).map(drop) } else { error(errno::NOTSUP) }
+/// The answer to what has no effect on a file that is only read.
+fn needless(call: &Call, fd: u32) -> Answer {
+    if call.files.is_open(fd) { Ok(()) } else { unsuitable(call, fd) }
 }
 
 pub(super) fn fd_advise(_: &mut [u8], call: &mut Call, fd: u32, _: u64, _: u64, _: u32) -> Answer {
-    hint(call, fd)
+    needless(call, fd)
 }
 
 pub(super) fn fd_allocate(_: &mut [u8], call: &mut Call, fd: u32, _: u64, _: u64) -> Answer {
-    unsuitable(call, fd)
+    change(call, fd, Access::Write)
 }
 
 pub(super) fn fd_close(_: &mut [u8], call: &mut Call, fd: u32) -> Answer {
-    if fd > ROOT_FD && call.files.close(number(fd)).is_none() { error(errno::BADF) } else { Ok(()) }
+    // What a guest finds open stays open.
+    if fd <= ROOT || call.files.close(fd) { Ok(()) } else { error(errno::BADF) }
 }
 
 pub(super) fn fd_datasync(_: &mut [u8], call: &mut Call, fd: u32) -> Answer {
-    hint(call, fd)
+    needless(call, fd)
 }
 
-/// What kind of thing a descriptor is, as preview 1 numbers them.
-fn file_type(call: &mut Call, fd: u32) -> Result<u8, Refusal> {
+const UNKNOWN_TYPE: u8 = 0;
+
+/// What kind of thing a descriptor is, as the first byte of its `fdstat`.
+fn file_type(call: &Call, fd: u32) -> Result<u8, Refusal> {
     match fd {
         // Not a character device: libc would take it for a terminal.
-        0..=2 => Ok(UNKNOWN_TYPE),
-        ROOT_FD => Ok(DIRECTORY_TYPE),
-        _ => {
-            let mode = opened(call, fd)?.stat.st_mode;
-            Ok(files::type_number(rustix::fs::FileType::from_raw_mode(mode)))
-        }
+        0..ROOT => Ok(UNKNOWN_TYPE),
+        ROOT => Ok(Kind::Directory.number()),
+        _ if call.files.file(fd).is_some() => Ok(Kind::File.number()),
+        _ if call.files.directory(fd).is_some() => Ok(Kind::Directory.number()),
+        _ => error(errno::BADF),
     }
 }
 
 pub(super) fn fd_fdstat_get(m: &mut [u8], call: &mut Call, fd: u32, at: u32) -> Answer {
     const READ: u64 = 1 << 1;
+    const SEEK: u64 = 1 << 2;
+    const TELL: u64 = 1 << 5;
     const WRITE: u64 = 1 << 6;
+    const ADVISE: u64 = 1 << 7;
+    const FILESTAT_GET: u64 = 1 << 21;
+    const POLL: u64 = 1 << 27;
     const ALL: u64 = (1 << 30) - 1;
     let kind = file_type(call, fd)?;
     let (base, inheriting) = match fd {
         0 => (READ, 0),
         1 | 2 => (WRITE, 0),
         // libc asks for no more than this when it opens a file, so that its request says what it wants.
-        _ if kind == DIRECTORY_TYPE => (ALL, ALL),
-        _ => (ALL & !WRITE, 0),
+        _ if kind == Kind::Directory.number() => (ALL, ALL),
+        // libc takes a descriptor for one to write to by these rights.
+        _ => (READ | SEEK | TELL | ADVISE | FILESTAT_GET | POLL, 0),
     };
     let mut stat = [0; 24];
     stat[0] = kind;
@@ -87,7 +76,7 @@ pub(super) fn fd_fdstat_get(m: &mut [u8], call: &mut Call, fd: u32, at: u32) -> 
 }
 
 pub(super) fn fd_fdstat_set_flags(_: &mut [u8], call: &mut Call, fd: u32, _: u32) -> Answer {
-    hint(call, fd)
+    needless(call, fd)
 }
 
 pub(super) fn fd_fdstat_set_rights(_: &mut [u8], call: &mut Call, fd: u32, _: u64, _: u64) -> Answer {
@@ -95,23 +84,30 @@ pub(super) fn fd_fdstat_set_rights(_: &mut [u8], call: &mut Call, fd: u32, _: u6
 }
 
 pub(super) fn fd_filestat_get(m: &mut [u8], call: &mut Call, fd: u32, at: u32) -> Answer {
-    let mut stat = [0; 64];
-    if fd > ROOT_FD {
-        let open = opened(call, fd)?;
-        let (name, of) = (open.name.clone(), open.stat);
-        stat = call.filestat(&name, &of);
-        // What it has is what was read, not what has become of it.
-        if let Content::File { bytes, .. } = &opened(call, fd)?.content {
-            stat[32..40].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
+    let stat = match (call.files.file(fd), call.files.directory(fd)) {
+        (Some(file), _) => filestat(call, &file.name, &file.stat),
+        (_, Some(directory)) => filestat(call, &directory.name, &directory.stat),
+        (None, None) => {
+            let mut stat = [0; 64];
+            stat[16] = file_type(call, fd)?;
+            stat
         }
-    } else {
-        stat[16] = file_type(call, fd)?;
-    }
+    };
     Ok(memory::write(m, at, &stat)?)
 }
 
+/// Refuses to change what is open.
+fn change(call: &mut Call, fd: u32, access: Access) -> Answer {
+    let open = call.files.file(fd).map(|file| &file.name);
+    let open = open.or_else(|| call.files.directory(fd).map(|directory| &directory.name));
+    match open.cloned() {
+        Some(path) => refuse(call, Request::Path { access, path }),
+        None => unsuitable(call, fd),
+    }
+}
+
 pub(super) fn fd_filestat_set_size(_: &mut [u8], call: &mut Call, fd: u32, _: u64) -> Answer {
-    unsuitable(call, fd)
+    change(call, fd, Access::Write)
 }
 
 pub(super) fn fd_filestat_set_times(
@@ -122,39 +118,37 @@ pub(super) fn fd_filestat_set_times(
     _: u64,
     _: u32,
 ) -> Answer {
-    if fd > ROOT_FD {
-        let path = opened(call, fd)?.name.clone();
-        return super::refuse(call, Request::Path { access: Access::Touch, path });
-    }
-    unsuitable(call, fd)
+    change(call, fd, Access::Touch)
 }
 
-/// Copies from `from` into the pieces of the guest's memory. Returns how much it was.
-fn scatter(m: &mut [u8], pieces: u32, count: u32, mut from: &[u8]) -> Result<u32, Refusal> {
+/// The answer to what only a file can do, where there is none.
+fn not_a_file<T>(call: &Call, fd: u32) -> Result<T, Refusal> {
+    error(match fd {
+        0..ROOT => errno::SPIPE,
+        ROOT => errno::ISDIR,
+        _ if call.files.is_open(fd) => errno::ISDIR,
+        _ => errno::BADF,
+    })
+}
+
+/// Reads from `offset` into pieces of memory, and gives how much that was.
+fn read_pieces(m: &mut [u8], file: &File, offset: u64, pieces: u32, count: u32) -> Result<u32, Refusal> {
     if count > MAX_PIECES {
-        return Err(Refusal::Errno(errno::INVAL));
+        return error(errno::INVAL);
     }
-    let mut total = 0;
+    let from = usize::try_from(offset).unwrap_or(usize::MAX).min(file.content.len());
+    let mut left = &file.content[from..];
     for i in 0..count {
+        // A piece may lie where the list of pieces lies: it is read before it is written, as it stands by then.
         let piece = memory::bytes(m, pieces, 8 * count)?;
-        let (at, room) = (memory::read_u32(piece, 8 * i)?, memory::read_u32(piece, 8 * i + 4)?);
-        // The whole piece has to be the guest's, as for any other host.
-        let room = memory::bytes_mut(m, at, room)?;
-        let len = room.len().min(from.len());
-        room[..len].copy_from_slice(&from[..len]);
-        from = &from[len..];
-        total += len as u32;
-        if from.is_empty() {
-            break;
-        }
+        let (at, len) = (memory::read_u32(piece, 8 * i)?, memory::read_u32(piece, 8 * i + 4)?);
+        let room = memory::bytes_mut(m, at, len)?;
+        let n = room.len().min(left.len());
+        room[..n].copy_from_slice(&left[..n]);
+        left = &left[n..];
     }
-    Ok(total)
-}
-
-/// What of a file there is to read from `at` on.
-fn rest(bytes: &[u8], at: u64) -> &[u8] {
-    let at = usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
-    &bytes[at..]
+    // What fits into a guest's memory has a length of 32 bits, unless pieces overlap.
+    Ok(u32::try_from(file.content.len() - from - left.len()).unwrap_or(u32::MAX))
 }
 
 pub(super) fn fd_pread(
@@ -166,40 +160,18 @@ pub(super) fn fd_pread(
     offset: u64,
     read: u32,
 ) -> Answer {
-    if fd <= ROOT_FD {
-        return not_a_file(call, fd);
-    }
-    let Content::File { bytes, .. } = &opened(call, fd)?.content else { return error(errno::ISDIR) };
-    let total = scatter(m, pieces, count, rest(bytes, offset))?;
-    Ok(memory::write_u32(m, read, total)?)
+    let Some(file) = call.files.file(fd) else { return not_a_file(call, fd) };
+    let n = read_pieces(m, file, offset, pieces, count)?;
+    Ok(memory::write_u32(m, read, n)?)
 }
 
 pub(super) fn fd_pwrite(_: &mut [u8], call: &mut Call, fd: u32, _: u32, _: u32, _: u64, _: u32) -> Answer {
-    not_writable(call, fd)
-}
-
-/// Nothing that a guest has opened can be written.
-pub(super) fn not_writable(call: &mut Call, fd: u32) -> Answer {
-    if fd <= ROOT_FD {
-        return not_a_file(call, fd);
-    }
-    opened(call, fd)?;
-    error(errno::BADF)
-}
-
-fn not_a_file(call: &mut Call, fd: u32) -> Answer {
-    match fd {
-        0..=2 => error(errno::SPIPE),
-        ROOT_FD => error(errno::ISDIR),
-        _ => match opened(call, fd)?.content {
-            Content::Directory { .. } => error(errno::ISDIR),
-            Content::File { .. } => error(errno::INVAL),
-        },
-    }
+    // Opened only to be read.
+    if call.files.file(fd).is_some() { error(errno::BADF) } else { not_a_file(call, fd) }
 }
 
 pub(super) fn fd_prestat_get(m: &mut [u8], _: &mut Call, fd: u32, at: u32) -> Answer {
-    if fd != ROOT_FD {
+    if fd != ROOT {
         return error(errno::BADF);
     }
     // A directory, whose name is one byte long.
@@ -208,35 +180,28 @@ pub(super) fn fd_prestat_get(m: &mut [u8], _: &mut Call, fd: u32, at: u32) -> An
 
 pub(super) fn fd_prestat_dir_name(m: &mut [u8], _: &mut Call, fd: u32, at: u32, len: u32) -> Answer {
     match (fd, len) {
-        (ROOT_FD, 0) => error(errno::NAMETOOLONG),
-        (ROOT_FD, _) => Ok(memory::write(m, at, b"/")?),
+        (ROOT, 0) => error(errno::NAMETOOLONG),
+        (ROOT, _) => Ok(memory::write(m, at, b"/")?),
         _ => error(errno::BADF),
     }
 }
 
 pub(super) fn fd_read(m: &mut [u8], call: &mut Call, fd: u32, pieces: u32, count: u32, read: u32) -> Answer {
+    if let Some(file) = call.files.file_mut(fd) {
+        let n = read_pieces(m, file, file.at, pieces, count)?;
+        memory::write_u32(m, read, n)?;
+        file.at = file.at.saturating_add(n.into());
+        return Ok(());
+    }
     match fd {
         0 => Ok(memory::write_u32(m, read, 0)?),
         1 | 2 => error(errno::BADF),
-        ROOT_FD => error(errno::ISDIR),
-        _ => {
-            let Content::File { bytes, at } = &mut opened(call, fd)?.content else {
-                return error(errno::ISDIR);
-            };
-            let total = scatter(m, pieces, count, rest(bytes, *at))?;
-            *at = at.saturating_add(u64::from(total));
-            Ok(memory::write_u32(m, read, total)?)
-        }
+        _ => not_a_file(call, fd),
     }
 }
 
-/// Opens the root directory where a guest lists it: it is no different from any other.
-fn root(call: &mut Call) -> Result<usize, Refusal> {
-    let found = call.find(Access::List, "/".to_owned(), true)?;
-    let open = call.open(Access::List, found)?;
-    call.files.insert(open)
-}
-
+/// Entries from the one with the number `cookie` on, of which 0 and 1 are `.` and `..`; the last is cut off where the room
+/// ends, by which a guest sees that there are more.
 pub(super) fn fd_readdir(
     m: &mut [u8],
     call: &mut Call,
@@ -246,270 +211,110 @@ pub(super) fn fd_readdir(
     cookie: u64,
     used: u32,
 ) -> Answer {
-    match fd {
-        0..=2 => error(errno::NOTDIR),
-        ROOT_FD => {
-            let number = root(call)?;
-            let listed = list(m, call, number, [at, len, used], cookie);
-            call.files.close(number);
-            listed
-        }
-        _ => {
-            opened(call, fd)?;
-            list(m, call, number(fd), [at, len, used], cookie)
-        }
+    if fd < ROOT || call.files.file(fd).is_some() {
+        return error(errno::NOTDIR);
     }
-}
-
-/// Writes entries from the `cookie`th on, as many as there is room for; the last one may be cut off, which tells the guest
-/// that there are more.
-fn list(m: &mut [u8], call: &mut Call, number: usize, [at, len, used]: [u32; 3], cookie: u64) -> Answer {
-    let entries = call.entries(number)?;
-    let name = call.files.get(number).map(|open| open.name.clone()).unwrap_or_default();
+    if fd != ROOT && !call.files.is_open(fd) {
+        return error(errno::BADF);
+    }
+    call.list(fd)?;
+    let name = call.files.directory(fd).map_or("/", |directory| directory.name.as_str());
+    let Some(listing) = call.files.listing(fd) else { return error(errno::BADF) };
+    let dots = [".", ".."].map(|name| (name, Kind::Directory.number()));
+    let all = listing.entries.iter().map(|entry| (entry.name.as_str(), entry.kind));
+    let count = (listing.entries.len() + dots.len()) as u64;
+    if cookie > count {
+        return error(errno::INVAL);
+    }
     let room = memory::bytes_mut(m, at, len)?;
     let mut filled = 0;
-    let first = usize::try_from(cookie).unwrap_or(usize::MAX);
-    // A directory has itself and the one above among its entries.
-    let special = [(&b"."[..], name.clone()), (&b".."[..], files::absolute(&name, ".."))];
-    let special = special.into_iter().map(|(entry, name)| (entry, DIRECTORY_TYPE, files::inode(&name)));
-    let real = entries.iter().map(|entry| {
-        let path = files::absolute(&name, &String::from_utf8_lossy(&entry.name));
-        (&*entry.name, files::type_number(entry.kind), files::inode(&path))
-    });
-    for (next, (name, kind, inode)) in special.chain(real).enumerate().skip(first) {
-        let mut entry = [0; 24];
-        entry[..8].copy_from_slice(&(next as u64 + 1).to_le_bytes());
-        entry[8..16].copy_from_slice(&inode.to_le_bytes());
-        entry[16..20].copy_from_slice(&(name.len() as u32).to_le_bytes());
-        entry[20] = kind;
-        for part in [&entry[..], name] {
-            let len = part.len().min(room.len() - filled);
-            room[filled..filled + len].copy_from_slice(&part[..len]);
-            filled += len;
+    let from = usize::try_from(cookie).unwrap_or(usize::MAX);
+    for ((entry, kind), next) in dots.into_iter().chain(all).skip(from).zip(cookie + 1..) {
+        let parent = crate::files::parent(name);
+        let number = match entry {
+            "." => serial(name),
+            ".." => serial(parent),
+            entry => serial(&format!("{}/{entry}", name.trim_end_matches('/'))),
+        };
+        let mut head = [0; 24];
+        head[..8].copy_from_slice(&next.to_le_bytes());
+        head[8..16].copy_from_slice(&number.to_le_bytes());
+        // A name is no longer than 255 bytes on any system.
+        head[16..20].copy_from_slice(&u32::try_from(entry.len()).unwrap_or(u32::MAX).to_le_bytes());
+        head[20] = kind;
+        for bytes in [&head[..], entry.as_bytes()] {
+            let n = bytes.len().min(room.len() - filled);
+            room[filled..filled + n].copy_from_slice(&bytes[..n]);
+            filled += n;
         }
         if filled == room.len() {
             break;
         }
     }
-    Ok(memory::write_u32(m, used, filled as u32)?)
+    // It fits into a length of 32 bits, since the room does.
+    Ok(memory::write_u32(m, used, u32::try_from(filled).unwrap_or(u32::MAX))?)
 }
 
 pub(super) fn fd_renumber(_: &mut [u8], call: &mut Call, from: u32, to: u32) -> Answer {
-    if from <= ROOT_FD || to <= ROOT_FD {
-        return error(if from.max(to) > ROOT_FD { errno::BADF } else { errno::NOTSUP });
+    if call.files.renumber(from, to) {
+        return Ok(());
     }
-    if call.files.renumber(number(from), number(to)) { Ok(()) } else { error(errno::BADF) }
+    let known = |fd| fd <= ROOT || call.files.is_open(fd);
+    // What a guest finds open stays where it is.
+    error(if known(from) && known(to) { errno::NOTSUP } else { errno::BADF })
 }
 
-pub(super) fn fd_seek(m: &mut [u8], call: &mut Call, fd: u32, by: u64, whence: u32, moved: u32) -> Answer {
-    if fd <= ROOT_FD {
-        return not_a_file(call, fd);
-    }
-    let Content::File { bytes, at } = &mut opened(call, fd)?.content else { return error(errno::ISDIR) };
-    let base = match whence {
-        0 => 0,
-        1 => *at,
-        2 => bytes.len() as u64,
+pub(super) fn fd_seek(m: &mut [u8], call: &mut Call, fd: u32, offset: u64, whence: u32, at: u32) -> Answer {
+    const SET: u32 = 0;
+    const CURRENT: u32 = 1;
+    const END: u32 = 2;
+    let Some(file) = call.files.file_mut(fd) else { return not_a_file(call, fd) };
+    let from = match whence {
+        SET => 0,
+        CURRENT => file.at,
+        END => file.content.len() as u64,
         _ => return error(errno::INVAL),
     };
-    let Some(to) = base.checked_add_signed(by.cast_signed()).filter(|&to| i64::try_from(to).is_ok()) else {
-        return error(errno::INVAL);
-    };
-    memory::write_u64(m, moved, to)?;
-    *at = to;
+    // Its bits are those of a signed number.
+    let to = from.checked_add_signed(offset.cast_signed()).filter(|&to| i64::try_from(to).is_ok());
+    let to = to.ok_or(Refusal::Errno(errno::INVAL))?;
+    memory::write_u64(m, at, to)?;
+    file.at = to;
     Ok(())
 }
 
 pub(super) fn fd_sync(_: &mut [u8], call: &mut Call, fd: u32) -> Answer {
-    hint(call, fd)
+    needless(call, fd)
 }
 
 pub(super) fn fd_tell(m: &mut [u8], call: &mut Call, fd: u32, at: u32) -> Answer {
-    if fd <= ROOT_FD {
-        return not_a_file(call, fd);
+    let Some(file) = call.files.file(fd) else { return not_a_file(call, fd) };
+    Ok(memory::write_u64(m, at, file.at)?)
+}
+
+pub(super) fn fd_write(
+    m: &mut [u8],
+    call: &mut Call,
+    fd: u32,
+    pieces: u32,
+    count: u32,
+    written: u32,
+) -> Answer {
+    if !matches!(fd, 1 | 2) {
+        let directory = fd == ROOT || call.files.directory(fd).is_some();
+        return error(if directory { errno::ISDIR } else { errno::BADF });
     }
-    let Content::File { at: here, .. } = opened(call, fd)?.content else { return error(errno::ISDIR) };
-    Ok(memory::write_u64(m, at, here)?)
-}
-
-/// The name that a guest means by a path from a directory that it has open.
-fn name(m: &[u8], call: &mut Call, fd: u32, path: u32, len: u32, access: Access) -> Result<String, Refusal> {
-    let dir = match fd {
-        0..=2 => return Err(Refusal::Errno(errno::NOTDIR)),
-        ROOT_FD => "/".to_owned(),
-        _ => {
-            let open = opened(call, fd)?;
-            if !matches!(open.content, Content::Directory { .. }) {
-                return Err(Refusal::Errno(errno::NOTDIR));
-            }
-            open.name.clone()
-        }
-    };
-    let bytes = memory::bytes(m, path, len)?;
-    let shown = guest::name_from(bytes);
-    // The root's libc leaves the first `/` away; below other directories preview 1 has no absolute paths.
-    let absolute = files::absolute(&dir, if fd == ROOT_FD { shown.trim_start_matches('/') } else { &shown });
-    if bytes.len() > MAX_NAME || std::str::from_utf8(bytes).is_err() || bytes.contains(&0) {
-        // No rule can name it.
-        super::refuse(call, Request::Path { access, path: absolute.clone() })?;
+    if count > MAX_PIECES {
+        return error(errno::INVAL);
     }
-    call.real_name(absolute)
-}
-
-fn refuse_path(m: &[u8], call: &mut Call, access: Access, fd: u32, path: u32, len: u32) -> Answer {
-    let path = name(m, call, fd, path, len, access)?;
-    super::refuse(call, Request::Path { access, path })
-}
-
-pub(super) fn path_create_directory(m: &mut [u8], call: &mut Call, fd: u32, path: u32, len: u32) -> Answer {
-    refuse_path(m, call, Access::MakeDirectory, fd, path, len)
-}
-
-const FOLLOW: u32 = 1;
-
-pub(super) fn path_filestat_get(
-    m: &mut [u8],
-    call: &mut Call,
-    fd: u32,
-    flags: u32,
-    path: u32,
-    len: u32,
-    at: u32,
-) -> Answer {
-    let name = name(m, call, fd, path, len, Access::LookAt)?;
-    let found = call.find(Access::LookAt, name, flags & FOLLOW != 0)?;
-    call.saw(&found);
-    let stat = call.filestat(&found.name, &found.stat);
-    Ok(memory::write(m, at, &stat)?)
-}
-
-#[expect(clippy::too_many_arguments, reason = "the interface has them")]
-pub(super) fn path_filestat_set_times(
-    m: &mut [u8],
-    call: &mut Call,
-    fd: u32,
-    _: u32,
-    path: u32,
-    len: u32,
-    _: u64,
-    _: u64,
-    _: u32,
-) -> Answer {
-    refuse_path(m, call, Access::Touch, fd, path, len)
-}
-
-#[expect(clippy::too_many_arguments, reason = "the interface has them")]
-pub(super) fn path_link(
-    m: &mut [u8],
-    call: &mut Call,
-    _: u32,
-    _: u32,
-    _: u32,
-    _: u32,
-    fd: u32,
-    path: u32,
-    len: u32,
-) -> Answer {
-    refuse_path(m, call, Access::Link, fd, path, len)
-}
-
-#[expect(clippy::too_many_arguments, reason = "the interface has them")]
-pub(super) fn path_open(
-    m: &mut [u8],
-    call: &mut Call,
-    fd: u32,
-    lookup: u32,
-    path: u32,
-    len: u32,
-    how: u32,
-    rights: u64,
-    _: u64,
-    _: u32,
-    opened: u32,
-) -> Answer {
-    const CREATE: u32 = 1;
-    const DIRECTORY: u32 = 2;
-    const TRUNCATE: u32 = 8;
-    const WRITE: u64 = 1 << 6;
-    let access = if how & (CREATE | TRUNCATE) != 0 || rights & WRITE != 0 {
-        Access::Write
-    } else if how & DIRECTORY != 0 {
-        Access::List
-    } else {
-        Access::Read
-    };
-    let name = name(m, call, fd, path, len, access)?;
-    if access == Access::Write {
-        return super::refuse(call, Request::Path { access, path: name });
+    let mut total = 0u32;
+    for i in 0..count {
+        let piece = memory::bytes(m, pieces, 8 * count)?;
+        let (at, len) = (memory::read_u32(piece, 8 * i)?, memory::read_u32(piece, 8 * i + 4)?);
+        let bytes = memory::bytes(m, at, len)?;
+        call.print(fd as u8, bytes)?;
+        // The limit on printing is reached long before this sum overflows.
+        total = total.saturating_add(len);
     }
-    let found = call.find(access, name, lookup & FOLLOW != 0)?;
-    match found.kind() {
-        rustix::fs::FileType::Symlink => return error(errno::LOOP),
-        rustix::fs::FileType::Directory => {}
-        _ if how & DIRECTORY != 0 => {
-            call.saw(&found);
-            return error(errno::NOTDIR);
-        }
-        _ => {}
-    }
-    let open = call.open(access, found)?;
-    let number = call.files.insert(open)?;
-    let fd = FIRST_FD.saturating_add(u32::try_from(number).unwrap_or(u32::MAX));
-    if let Err(error) = memory::write_u32(m, opened, fd) {
-        call.files.close(number);
-        return Err(error.into());
-    }
-    Ok(())
-}
-
-#[expect(clippy::too_many_arguments, reason = "the interface has them")]
-pub(super) fn path_readlink(
-    m: &mut [u8],
-    call: &mut Call,
-    fd: u32,
-    path: u32,
-    len: u32,
-    at: u32,
-    room: u32,
-    used: u32,
-) -> Answer {
-    let name = name(m, call, fd, path, len, Access::ReadLink)?;
-    let target = call.link(name)?;
-    let len = target.len().min(room as usize);
-    memory::write(m, at, &target[..len])?;
-    Ok(memory::write_u32(m, used, len as u32)?)
-}
-
-pub(super) fn path_remove_directory(m: &mut [u8], call: &mut Call, fd: u32, path: u32, len: u32) -> Answer {
-    refuse_path(m, call, Access::Remove, fd, path, len)
-}
-
-#[expect(clippy::too_many_arguments, reason = "the interface has them")]
-pub(super) fn path_rename(
-    m: &mut [u8],
-    call: &mut Call,
-    fd: u32,
-    path: u32,
-    len: u32,
-    _: u32,
-    _: u32,
-    _: u32,
-) -> Answer {
-    refuse_path(m, call, Access::Rename, fd, path, len)
-}
-
-pub(super) fn path_symlink(
-    m: &mut [u8],
-    call: &mut Call,
-    _: u32,
-    _: u32,
-    fd: u32,
-    path: u32,
-    len: u32,
-) -> Answer {
-    refuse_path(m, call, Access::Link, fd, path, len)
-}
-
-pub(super) fn path_unlink_file(m: &mut [u8], call: &mut Call, fd: u32, path: u32, len: u32) -> Answer {
-    refuse_path(m, call, Access::Remove, fd, path, len)
+    Ok(memory::write_u32(m, written, total)?)
 }

@@ -138,7 +138,8 @@ impl Compilation {
         }
         let asked = |outcome| !matches!(outcome, Outcome::Withheld | Outcome::Fixed);
         if recorded.attempts.iter().any(|attempt| asked(attempt.outcome)) {
-            let file = |path: &Utf8PathBuf| Observation::File { path: path.to_string() };
+            let file =
+                |path: &Utf8PathBuf| Observation::File { path: path.to_string(), size: 0, digest: None };
             let absent = |path: &Utf8PathBuf| Observation::Absent { path: path.to_string() };
             let files = self.policy_files.iter();
             let seen: Vec<_> =

@@ -52,7 +52,9 @@ impl Inputs {
                 Observation::Variable { name, value } => {
                     inputs.variables.insert((name.clone(), value.clone()));
                 }
-                Observation::File { path } => {
+                Observation::File { path, .. }
+                | Observation::Special { path }
+                | Observation::Failed { path } => {
                     inputs.files.insert(path.into());
                 }
                 Observation::Absent { path } => {

@@ -1,0 +1,75 @@
+//! What all expansions of one compilation share of the file system: handles, and what was seen.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::snapshot::Seen;
+use crate::error::Cause;
+
+/// Names of which it is known what was seen there. Past that, the compilation is ended: there is no crate with so many.
+const MAX_SEEN: usize = 2_000_000;
+
+#[derive(Debug, Default)]
+pub(crate) struct World(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Directories beneath which files are looked for, by the name that they were opened by.
+    roots: HashMap<String, Arc<OwnedFd>>,
+    seen: HashMap<String, Seen>,
+    /// The kernel has no `openat2`, or something forbids it.
+    no_openat2: bool,
+}
+
+impl World {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing is left half-written by a panic.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The handle of a directory, which is held from now on.
+    pub(super) fn root(
+        &self,
+        name: &str,
+        open: impl FnOnce() -> rustix::io::Result<OwnedFd>,
+    ) -> rustix::io::Result<Arc<OwnedFd>> {
+        let mut state = self.state();
+        if let Some(root) = state.roots.get(name) {
+            return Ok(Arc::clone(root));
+        }
+        let root = Arc::new(open()?);
+        state.roots.insert(name.to_owned(), Arc::clone(&root));
+        Ok(root)
+    }
+
+    pub(super) fn openat2(&self) -> bool {
+        !self.state().no_openat2
+    }
+
+    pub(super) fn no_openat2(&self) {
+        self.state().no_openat2 = true;
+    }
+
+    /// Keeps what was seen. An error when it contradicts what was seen before.
+    pub(super) fn see(&self, name: &str, now: Seen) -> Result<(), Cause> {
+        let mut state = self.state();
+        let full = state.seen.len() >= MAX_SEEN;
+        match state.seen.entry(name.to_owned()) {
+            Entry::Occupied(mut before) => match before.get().and(&now) {
+                Some(both) => drop(before.insert(both)),
+                None => {
+                    return Err(Cause::Changed {
+                        path: name.to_owned(),
+                        before: before.get().to_string(),
+                        now: now.to_string(),
+                    });
+                }
+            },
+            Entry::Vacant(_) if full => return Err(Cause::TooManySeen { allowed: MAX_SEEN }),
+            Entry::Vacant(place) => drop(place.insert(now)),
+        }
+        Ok(())
+    }
+}
