@@ -42,6 +42,10 @@ pub(crate) struct Rules {
     /// instead.
     #[serde(default)]
     pub(crate) locates: bool,
+    /// `target_pointer_width` is 64, and what a file puts into a `usize` out of a hasher keeps its 64 bits: for crates whose
+    /// output depends on the macro's own pointers.
+    #[serde(default)]
+    pub(crate) wide: bool,
 }
 
 /// What stands for that function's name, and for the variable that the expander sets (`belljar_policy`).
@@ -78,6 +82,9 @@ pub(crate) fn rewrite(source: &str, rules: Rules) -> Option<String> {
     }
     if rules.not_wasm {
         scan.architectures(&mut edits);
+    }
+    if rules.wide {
+        scan.widths(&mut edits);
     }
     if rules.looks {
         scan.names_of_markers(&mut edits);
@@ -351,6 +358,26 @@ impl Scan<'_> {
         }
     }
 
+    fn widths(&self, edits: &mut Vec<Edit>) {
+        const HASH: [&str; 5] = ["finish", "(", ")", "as", "usize"];
+        let at = |i: usize, words: &[&str]| words.iter().enumerate().all(|(k, word)| self.text(i + k) == *word);
+        let mut edit = |i: usize, text: &str| {
+            if let Some(&Token { start, end, .. }) = self.tokens.get(i) {
+                edits.push(Edit { start, end, text: text.to_owned() });
+            }
+        };
+        let hashes = (0..self.tokens.len()).any(|i| at(i, &HASH));
+        for i in 0..self.tokens.len() {
+            match self.text(i) {
+                "target_pointer_width" if at(i + 1, &["=", "\"64\""]) => edit(i + 2, "\"32\""),
+                "target_pointer_width" if at(i + 1, &["=", "\"32\""]) => edit(i + 2, "\"64\""),
+                "finish" if at(i, &HASH) => edit(i + 4, "u64"),
+                "AtomicUsize" if hashes => edit(i, "AtomicU64"),
+                _ => {}
+            }
+        }
+    }
+
     fn architectures(&self, edits: &mut Vec<Edit>) {
         for i in 0..self.tokens.len() {
             let is = self.text(i) == "target_arch"
@@ -371,6 +398,24 @@ mod tests {
     fn markers(source: &str) -> String {
         let rules = Rules { markers: true, ..Rules::default() };
         rewrite(source, rules).unwrap_or_else(|| source.to_owned())
+    }
+
+    #[test]
+    fn pointers_are_wide() {
+        let rules = Rules { wide: true, ..Rules::default() };
+        for (source, expected) in [
+            (
+                "#[cfg(target_pointer_width = \"64\")] type T = u64; #[cfg(target_pointer_width = \"32\")] type T = u32;",
+                "#[cfg(target_pointer_width = \"32\")] type T = u64; #[cfg(target_pointer_width = \"64\")] type T = u32;",
+            ),
+            (
+                "static H: AtomicUsize = AtomicUsize::new(0); H.store(h.finish() as usize, SeqCst);",
+                "static H: AtomicU64 = AtomicU64::new(0); H.store(h.finish() as u64, SeqCst);",
+            ),
+        ] {
+            assert_eq!(rewrite(source, rules).as_deref(), Some(expected));
+        }
+        assert_eq!(rewrite("static COUNT: AtomicUsize = AtomicUsize::new(0); f(\"finish() as usize\")", rules), None);
     }
 
     #[test]
@@ -519,7 +564,15 @@ mod tests {
         ] {
             let _ = rewrite(
                 source,
-                Rules { markers: true, not_wasm: true, bare: true, looks: true, unix: true, locates: true },
+                Rules {
+                    markers: true,
+                    not_wasm: true,
+                    bare: true,
+                    looks: true,
+                    unix: true,
+                    locates: true,
+                    wide: true,
+                },
             );
         }
         assert_eq!(markers("#!/usr/bin/env rustx\n#[proc_macro]"), "#!/usr/bin/env rustx\n#[belljar::f]");
