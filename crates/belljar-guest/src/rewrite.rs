@@ -46,6 +46,9 @@ pub(crate) struct Rules {
     /// output depends on the macro's own pointers.
     #[serde(default)]
     pub(crate) wide: bool,
+    /// `TcpStream::connect(…).await` is std's `connect`, which WASI has and refuses: tokio's has none there.
+    #[serde(default)]
+    pub(crate) connects: bool,
 }
 
 /// What stands for that function's name, and for the variable that the expander sets (`belljar_policy`).
@@ -82,6 +85,9 @@ pub(crate) fn rewrite(source: &str, rules: Rules) -> Option<String> {
     }
     if rules.not_wasm {
         scan.architectures(&mut edits);
+    }
+    if rules.connects {
+        scan.connections(&mut edits);
     }
     if rules.wide {
         scan.widths(&mut edits);
@@ -358,6 +364,25 @@ impl Scan<'_> {
         }
     }
 
+    fn connections(&self, edits: &mut Vec<Edit>) {
+        const CALL: [&str; 5] = ["TcpStream", ":", ":", "connect", "("];
+        for i in 0..self.tokens.len() {
+            if !CALL.iter().enumerate().all(|(k, word)| self.text(i + k) == *word) {
+                continue;
+            }
+            let after = self.closing(i + 4) + 1;
+            if self.text(after) == "." && self.text(after + 1) == "await" {
+                let (name, wait) = (self.tokens[i], self.tokens[after + 1]);
+                edits.push(Edit { start: name.start, end: name.end, text: "::std::net::TcpStream".to_owned() });
+                edits.push(Edit {
+                    start: wait.start,
+                    end: wait.end,
+                    text: "and_then(TcpStream::from_std)".to_owned(),
+                });
+            }
+        }
+    }
+
     fn widths(&self, edits: &mut Vec<Edit>) {
         const HASH: [&str; 5] = ["finish", "(", ")", "as", "usize"];
         let at = |i: usize, words: &[&str]| words.iter().enumerate().all(|(k, word)| self.text(i + k) == *word);
@@ -398,6 +423,16 @@ mod tests {
     fn markers(source: &str) -> String {
         let rules = Rules { markers: true, ..Rules::default() };
         rewrite(source, rules).unwrap_or_else(|| source.to_owned())
+    }
+
+    #[test]
+    fn connections_are_std_s() {
+        let rules = Rules { connects: true, ..Rules::default() };
+        let source = "let stream = TcpStream::connect((host, port(1))).await?; UnixStream::connect(path).await";
+        let expected = "let stream = ::std::net::TcpStream::connect((host, port(1))).and_then(TcpStream::from_std)?; \
+                        UnixStream::connect(path).await";
+        assert_eq!(rewrite(source, rules).as_deref(), Some(expected));
+        assert_eq!(rewrite("TcpStream::connect(address)?", rules), None);
     }
 
     #[test]
@@ -572,6 +607,7 @@ mod tests {
                     unix: true,
                     locates: true,
                     wide: true,
+                    connects: true,
                 },
             );
         }
