@@ -54,6 +54,8 @@ const OVERLAYS: &[Overlay] = &[
     Overlay { name: ASKAMA, version: "0.", rules: WIDE, cfgs: &[] },
     // Offline it opens no socket; the code that could has to compile.
     Overlay { name: "sqlx-core", version: "0.", rules: Rules { connects: true, ..NONE }, cfgs: &[] },
+    // It starts `cargo metadata` for queries that the package's own `.sqlx` does not have.
+    Overlay { name: "sqlx-macros-core", version: "0.", rules: Rules { locates: true, ..NONE }, cfgs: &[] },
     Overlay { name: "home", version: "0.5.", rules: Rules { unix: true, ..NONE }, cfgs: &[] },
 ];
 

@@ -38,7 +38,7 @@ pub(crate) struct Rules {
     /// `cfg(unix)` holds: for crates that know no third kind of system beside it and `windows`.
     #[serde(default)]
     pub(crate) unix: bool,
-    /// The function that asks cargo for the workspace's manifest, with a program that nobody can start, asks for a variable
+    /// The function that asks cargo for the workspace's manifest or root, with a program that nobody can start, asks for a variable
     /// instead.
     #[serde(default)]
     pub(crate) locates: bool,
@@ -97,6 +97,7 @@ pub(crate) fn rewrite(source: &str, rules: Rules) -> Option<String> {
     }
     if rules.locates {
         scan.questions_to_cargo(&mut edits);
+        scan.questions_for_the_root(&mut edits);
     }
     if edits.is_empty() {
         return None;
@@ -337,6 +338,27 @@ impl Scan<'_> {
         }
     }
 
+    /// The body of `fn workspace_root(&self) -> PathBuf`, where `self.manifest_dir` is the package's directory. Where the variable
+    /// is not set, that is the workspace's.
+    fn questions_for_the_root(&self, edits: &mut Vec<Edit>) {
+        const HEAD: [&str; 10] = ["fn", "workspace_root", "(", "&", "self", ")", "-", ">", "PathBuf", "{"];
+        for i in 0..self.tokens.len() {
+            if !HEAD.iter().enumerate().all(|(k, word)| self.text(i + k) == *word) {
+                continue;
+            }
+            let open = i + HEAD.len() - 1;
+            let Some(&Token { end, .. }) = self.tokens.get(self.closing(open)) else { continue };
+            let start = self.tokens[open].start;
+            let lines = "\n".repeat(self.source[start..end].matches('\n').count());
+            let text = format!(
+                "{{ ::std::env::var_os(\"{WORKSPACE_MANIFEST}\").map(::std::path::PathBuf::from).and_then(|path| \
+                 path.parent().map(::std::path::Path::to_path_buf)).unwrap_or_else(|| \
+                 ::std::path::PathBuf::from(&self.manifest_dir)){lines}}}"
+            );
+            edits.push(Edit { start, end, text });
+        }
+    }
+
     /// The body of `fn workspace_manifest_path(manifest: &Path) -> Result<…>`, whose success is a path or an `Option` of one. Where
     /// the variable is not set, the package's manifest is the workspace's.
     fn questions_to_cargo(&self, edits: &mut Vec<Edit>) {
@@ -464,6 +486,11 @@ mod tests {
         assert!(out.ends_with("\nfn after() {}\n"), "{out}");
         assert_eq!(out.matches('{').count(), out.matches('}').count());
         assert_eq!(rewrite("fn workspace_manifest_path();", rules), None);
+        let source = "impl M {\n    pub fn workspace_root(&self) -> PathBuf {\n        Command::new(\"cargo\");\n    }\n}\n";
+        let out = rewrite(source, rules).unwrap();
+        assert!(!out.contains("Command") && out.contains("&self.manifest_dir"), "{out}");
+        assert_eq!(out.lines().count(), source.lines().count());
+        assert_eq!(rewrite("fn workspace_root(&self) -> &Path { self.root }", rules), None);
     }
 
     #[test]
