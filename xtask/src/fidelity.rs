@@ -157,6 +157,14 @@ fn judge(
     reports: &Utf8Path,
 ) -> Result<(Row, Vec<String>), FidelityError> {
     compare::mask_definitions(&mut left.diagnostics, &mut right.diagnostics, &fixtures.macro_sources);
+    if let Some([expansion, hygiene]) = &left.again {
+        left.hygiene = compare::mask_symbols(&left.hygiene);
+        right.hygiene = compare::mask_symbols(&right.hygiene);
+        compare::mask_random(&mut left.expansion, expansion, &mut right.expansion);
+        compare::mask_random(&mut left.hygiene, &compare::mask_symbols(hygiene), &mut right.hygiene);
+    }
+    let errors = right.diagnostics.to_text();
+    let errors = if lane == Lane::Sealed { compare::number_errors(&errors) } else { errors };
     let mut notes = Vec::new();
     let folder = reports.join(&fixture.subject);
     let mut verdict = |what: &str, a: String, b: String| -> Result<Verdict, FidelityError> {
@@ -183,7 +191,7 @@ fn judge(
             compare::mask_symbols(&left.hygiene),
             compare::mask_symbols(&right.hygiene),
         )?,
-        errors: verdict("errors", left.diagnostics.to_text(), right.diagnostics.to_text())?,
+        errors: verdict("errors", left.diagnostics.to_text(), errors)?,
         tests: verdict("tests", left.tests, right.tests)?,
     };
     if let (true, Some(failure)) = (row.verdicts().contains(&Verdict::Differs), right.failure) {

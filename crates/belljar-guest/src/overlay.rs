@@ -17,10 +17,21 @@ pub(crate) struct Overlay {
     cfgs: &'static [(&'static str, Option<&'static str>)],
 }
 
-const NONE: Rules =
-    Rules { markers: false, not_wasm: false, bare: false, looks: false, unix: false, locates: false };
+const NONE: Rules = Rules {
+    markers: false,
+    not_wasm: false,
+    bare: false,
+    looks: false,
+    unix: false,
+    locates: false,
+    wide: false,
+    connects: false,
+};
 /// "No compiler is around on WebAssembly": true for programs, not for guests.
 const NOT_WASM: Rules = Rules { not_wasm: true, ..NONE };
+
+/// What the macro writes depends on its own pointers' width.
+const WIDE: Rules = Rules { wide: true, ..NONE };
 
 const OVERLAYS: &[Overlay] = &[
     Overlay { name: "syn", version: "0.", rules: NOT_WASM, cfgs: &[] },
@@ -36,6 +47,15 @@ const OVERLAYS: &[Overlay] = &[
     Overlay { name: "tokio", version: "1.", rules: NONE, cfgs: &[("tokio_unstable", None)] },
     // It starts `cargo locate-project`, if cargo has told where it is.
     Overlay { name: "proc-macro-crate", version: "", rules: Rules { locates: true, ..NONE }, cfgs: &[] },
+    // Symbols are named after a hash that goes through a `usize`.
+    Overlay { name: "wasm-bindgen-macro-support", version: "0.2.", rules: WIDE, cfgs: &[] },
+    Overlay { name: "wasm-bindgen-backend", version: "0.2.", rules: WIDE, cfgs: &[] },
+    // What fits into the macro's own `usize` is printed while templates are compiled. It is a guest itself before 0.15.
+    Overlay { name: ASKAMA, version: "0.", rules: WIDE, cfgs: &[] },
+    // Offline it opens no socket; the code that could has to compile.
+    Overlay { name: "sqlx-core", version: "0.", rules: Rules { connects: true, ..NONE }, cfgs: &[] },
+    // It starts `cargo metadata` for queries that the package's own `.sqlx` does not have.
+    Overlay { name: "sqlx-macros-core", version: "0.", rules: Rules { locates: true, ..NONE }, cfgs: &[] },
     Overlay { name: "home", version: "0.5.", rules: Rules { unix: true, ..NONE }, cfgs: &[] },
 ];
 
@@ -45,9 +65,11 @@ const PROC_MACRO2: &[(&str, Option<&str>)] =
 /// Its attribute looks for the markers of entry points below it.
 const MANYHOW: &str = "manyhow-macros";
 
+const ASKAMA: &str = "askama_derive";
+
 /// The rules for the sources of the macro package `name`, which depends on those of which `reaches` says so.
 pub(crate) fn of_guest(name: &str, reaches: impl Fn(&str) -> bool) -> Rules {
-    Rules { markers: true, bare: reaches(MANYHOW), looks: name == MANYHOW, ..NONE }
+    Rules { markers: true, bare: reaches(MANYHOW), looks: name == MANYHOW, wide: name == ASKAMA, ..NONE }
 }
 
 /// The rule about this dependency.

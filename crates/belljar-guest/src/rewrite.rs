@@ -38,10 +38,17 @@ pub(crate) struct Rules {
     /// `cfg(unix)` holds: for crates that know no third kind of system beside it and `windows`.
     #[serde(default)]
     pub(crate) unix: bool,
-    /// The function that asks cargo for the workspace's manifest, with a program that nobody can start, asks for a variable
+    /// The function that asks cargo for the workspace's manifest or root, with a program that nobody can start, asks for a variable
     /// instead.
     #[serde(default)]
     pub(crate) locates: bool,
+    /// `target_pointer_width` is 64, and what a file puts into a `usize` out of a hasher keeps its 64 bits: for crates whose
+    /// output depends on the macro's own pointers.
+    #[serde(default)]
+    pub(crate) wide: bool,
+    /// `TcpStream::connect(…).await` is std's `connect`, which WASI has and refuses: tokio's has none there.
+    #[serde(default)]
+    pub(crate) connects: bool,
 }
 
 /// What stands for that function's name, and for the variable that the expander sets (`belljar_policy`).
@@ -79,11 +86,18 @@ pub(crate) fn rewrite(source: &str, rules: Rules) -> Option<String> {
     if rules.not_wasm {
         scan.architectures(&mut edits);
     }
+    if rules.connects {
+        scan.connections(&mut edits);
+    }
+    if rules.wide {
+        scan.widths(&mut edits);
+    }
     if rules.looks {
         scan.names_of_markers(&mut edits);
     }
     if rules.locates {
         scan.questions_to_cargo(&mut edits);
+        scan.questions_for_the_root(&mut edits);
     }
     if edits.is_empty() {
         return None;
@@ -324,6 +338,27 @@ impl Scan<'_> {
         }
     }
 
+    /// The body of `fn workspace_root(&self) -> PathBuf`, where `self.manifest_dir` is the package's directory. Where the variable
+    /// is not set, that is the workspace's.
+    fn questions_for_the_root(&self, edits: &mut Vec<Edit>) {
+        const HEAD: [&str; 10] = ["fn", "workspace_root", "(", "&", "self", ")", "-", ">", "PathBuf", "{"];
+        for i in 0..self.tokens.len() {
+            if !HEAD.iter().enumerate().all(|(k, word)| self.text(i + k) == *word) {
+                continue;
+            }
+            let open = i + HEAD.len() - 1;
+            let Some(&Token { end, .. }) = self.tokens.get(self.closing(open)) else { continue };
+            let start = self.tokens[open].start;
+            let lines = "\n".repeat(self.source[start..end].matches('\n').count());
+            let text = format!(
+                "{{ ::std::env::var_os(\"{WORKSPACE_MANIFEST}\").map(::std::path::PathBuf::from).and_then(|path| \
+                 path.parent().map(::std::path::Path::to_path_buf)).unwrap_or_else(|| \
+                 ::std::path::PathBuf::from(&self.manifest_dir)){lines}}}"
+            );
+            edits.push(Edit { start, end, text });
+        }
+    }
+
     /// The body of `fn workspace_manifest_path(manifest: &Path) -> Result<…>`, whose success is a path or an `Option` of one. Where
     /// the variable is not set, the package's manifest is the workspace's.
     fn questions_to_cargo(&self, edits: &mut Vec<Edit>) {
@@ -351,6 +386,45 @@ impl Scan<'_> {
         }
     }
 
+    fn connections(&self, edits: &mut Vec<Edit>) {
+        const CALL: [&str; 5] = ["TcpStream", ":", ":", "connect", "("];
+        for i in 0..self.tokens.len() {
+            if !CALL.iter().enumerate().all(|(k, word)| self.text(i + k) == *word) {
+                continue;
+            }
+            let after = self.closing(i + 4) + 1;
+            if self.text(after) == "." && self.text(after + 1) == "await" {
+                let (name, wait) = (self.tokens[i], self.tokens[after + 1]);
+                edits.push(Edit { start: name.start, end: name.end, text: "::std::net::TcpStream".to_owned() });
+                edits.push(Edit {
+                    start: wait.start,
+                    end: wait.end,
+                    text: "and_then(TcpStream::from_std)".to_owned(),
+                });
+            }
+        }
+    }
+
+    fn widths(&self, edits: &mut Vec<Edit>) {
+        const HASH: [&str; 5] = ["finish", "(", ")", "as", "usize"];
+        let at = |i: usize, words: &[&str]| words.iter().enumerate().all(|(k, word)| self.text(i + k) == *word);
+        let mut edit = |i: usize, text: &str| {
+            if let Some(&Token { start, end, .. }) = self.tokens.get(i) {
+                edits.push(Edit { start, end, text: text.to_owned() });
+            }
+        };
+        let hashes = (0..self.tokens.len()).any(|i| at(i, &HASH));
+        for i in 0..self.tokens.len() {
+            match self.text(i) {
+                "target_pointer_width" if at(i + 1, &["=", "\"64\""]) => edit(i + 2, "\"32\""),
+                "target_pointer_width" if at(i + 1, &["=", "\"32\""]) => edit(i + 2, "\"64\""),
+                "finish" if at(i, &HASH) => edit(i + 4, "u64"),
+                "AtomicUsize" if hashes => edit(i, "AtomicU64"),
+                _ => {}
+            }
+        }
+    }
+
     fn architectures(&self, edits: &mut Vec<Edit>) {
         for i in 0..self.tokens.len() {
             let is = self.text(i) == "target_arch"
@@ -374,6 +448,34 @@ mod tests {
     }
 
     #[test]
+    fn connections_are_std_s() {
+        let rules = Rules { connects: true, ..Rules::default() };
+        let source = "let stream = TcpStream::connect((host, port(1))).await?; UnixStream::connect(path).await";
+        let expected = "let stream = ::std::net::TcpStream::connect((host, port(1))).and_then(TcpStream::from_std)?; \
+                        UnixStream::connect(path).await";
+        assert_eq!(rewrite(source, rules).as_deref(), Some(expected));
+        assert_eq!(rewrite("TcpStream::connect(address)?", rules), None);
+    }
+
+    #[test]
+    fn pointers_are_wide() {
+        let rules = Rules { wide: true, ..Rules::default() };
+        for (source, expected) in [
+            (
+                "#[cfg(target_pointer_width = \"64\")] type T = u64; #[cfg(target_pointer_width = \"32\")] type T = u32;",
+                "#[cfg(target_pointer_width = \"32\")] type T = u64; #[cfg(target_pointer_width = \"64\")] type T = u32;",
+            ),
+            (
+                "static H: AtomicUsize = AtomicUsize::new(0); H.store(h.finish() as usize, SeqCst);",
+                "static H: AtomicU64 = AtomicU64::new(0); H.store(h.finish() as u64, SeqCst);",
+            ),
+        ] {
+            assert_eq!(rewrite(source, rules).as_deref(), Some(expected));
+        }
+        assert_eq!(rewrite("static COUNT: AtomicUsize = AtomicUsize::new(0); f(\"finish() as usize\")", rules), None);
+    }
+
+    #[test]
     fn the_workspace_is_a_variable() {
         let source = "use std::process::Command;\nfn workspace_manifest_path(cargo_toml: &Path) -> Result<Option<PathBuf>, Error> {\n    \
                       let out = Command::new(\"cargo\");\n    Ok({ None })\n}\nfn after() {}\n";
@@ -384,6 +486,11 @@ mod tests {
         assert!(out.ends_with("\nfn after() {}\n"), "{out}");
         assert_eq!(out.matches('{').count(), out.matches('}').count());
         assert_eq!(rewrite("fn workspace_manifest_path();", rules), None);
+        let source = "impl M {\n    pub fn workspace_root(&self) -> PathBuf {\n        Command::new(\"cargo\");\n    }\n}\n";
+        let out = rewrite(source, rules).unwrap();
+        assert!(!out.contains("Command") && out.contains("&self.manifest_dir"), "{out}");
+        assert_eq!(out.lines().count(), source.lines().count());
+        assert_eq!(rewrite("fn workspace_root(&self) -> &Path { self.root }", rules), None);
     }
 
     #[test]
@@ -519,7 +626,16 @@ mod tests {
         ] {
             let _ = rewrite(
                 source,
-                Rules { markers: true, not_wasm: true, bare: true, looks: true, unix: true, locates: true },
+                Rules {
+                    markers: true,
+                    not_wasm: true,
+                    bare: true,
+                    looks: true,
+                    unix: true,
+                    locates: true,
+                    wide: true,
+                    connects: true,
+                },
             );
         }
         assert_eq!(markers("#!/usr/bin/env rustx\n#[proc_macro]"), "#!/usr/bin/env rustx\n#[belljar::f]");

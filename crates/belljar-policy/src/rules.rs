@@ -351,7 +351,11 @@ impl Rules {
 /// `CARGO_BIN_NAME`…) lead to programs and files, or differ between builds of one crate.
 fn describes_crate(name: &str) -> bool {
     name.starts_with("CARGO_PKG_")
-        || matches!(name, "CARGO_CRATE_NAME" | "CARGO_MANIFEST_DIR" | WORKSPACE_MANIFEST)
+        || matches!(
+            name,
+            // Set for integration tests and benches only: proc-macro-crate tells them from the library by it.
+            "CARGO_CRATE_NAME" | "CARGO_MANIFEST_DIR" | "CARGO_TARGET_TMPDIR" | WORKSPACE_MANIFEST
+        )
 }
 
 /// In place of what `cargo locate-project --workspace` says natively: the manifest of the workspace that the calling package is

@@ -98,6 +98,71 @@ fn annotation(text: &str) -> Option<(&str, &str)> {
     Some((context, after_context.trim_start().strip_prefix("*/")?))
 }
 
+/// WASI's numbers for errors of the system, in preview 1 of its specification, and Linux's for the same errors.
+const ERRORS: [(&str, &str); 8] = [
+    ("2", "13"),  // access
+    ("20", "17"), // exists
+    ("28", "22"), // invalid
+    ("31", "21"), // is a directory
+    ("32", "40"), // loop
+    ("44", "2"),  // no entry
+    ("54", "20"), // not a directory
+    ("63", "1"),  // not permitted
+];
+
+/// Writes Linux's numbers of errors for WASI's: the names and texts beside them are compared as they are.
+pub(crate) fn number_errors(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((at, lead)) =
+        ["(os error ", "Os { code: "].iter().filter_map(|lead| Some((rest.find(lead)?, lead))).min()
+    {
+        let (before, number) = rest.split_at(at + lead.len());
+        let digits = number.len() - number.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, after) = number.split_at(digits);
+        out.push_str(before);
+        out.push_str(ERRORS.iter().find(|(wasi, _)| *wasi == number).map_or(number, |(_, linux)| linux));
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Hides what a second native build has otherwise, for macros that draw random numbers: the words that differ between the two,
+/// in all three texts. The rest stays, and where there are more words or less nothing is hidden.
+pub(crate) fn mask_random(native: &mut String, again: &str, other: &mut String) {
+    let parts = |text: &str| -> Vec<String> {
+        let word = |c: char| c.is_alphanumeric() || c == '_';
+        let mut parts: Vec<String> = Vec::new();
+        let mut inside = false;
+        for c in text.chars().filter(|c| !c.is_whitespace()) {
+            match parts.last_mut() {
+                Some(last) if inside && word(c) || last == "-" && c.is_ascii_digit() => last.push(c),
+                _ => parts.push(c.to_string()),
+            }
+            inside = word(c);
+        }
+        parts
+    };
+    let (mut left, again, mut right) = (parts(native), parts(again), parts(other));
+    if left.len() != again.len() || left.len() != right.len() {
+        return;
+    }
+    for ((left, again), right) in left.iter_mut().zip(&again).zip(&mut right) {
+        // Its type stays: `<random>u64`.
+        let random = |text: &str| {
+            let digits = text.strip_prefix('-').unwrap_or(text);
+            let rest = digits.trim_start_matches(|c: char| c.is_ascii_digit());
+            (rest.len() < digits.len()).then(|| format!("<random>{rest}"))
+        };
+        if let (true, Some(a), Some(b)) = (left != again, random(left), random(right)) {
+            (*left, *right) = (a, b);
+        }
+    }
+    *native = left.join("\n");
+    *other = right.join("\n");
+}
+
 /// Hides where a *macro* is defined: `def_site_span` in the expansions that a span came out of points at the macro's own
 /// entry function, in the file that rustc compiled for it. Natively that is the macro crate's source, sealed it is the
 /// shim's. It is hidden only where the native side has a file of a proc-macro package there, or the other side a shim (a
@@ -155,6 +220,27 @@ mod tests {
 
     fn one(message: Value) -> Diagnostics {
         Diagnostics([("example a".to_owned(), vec![message])].into())
+    }
+
+    #[test]
+    fn only_what_is_random_natively_is_hidden() {
+        let masked = |native: &str, again: &str, other: &str| {
+            let (mut native, mut other) = (native.to_owned(), other.to_owned());
+            mask_random(&mut native, again, &mut other);
+            texts(&native, &other)
+        };
+        assert_eq!(masked("A: u8 = 7u8; B = 1", "A: u8 = 9u8; B = 1", "A: u8 =\n  -10u8; B = 1"), Verdict::Equal);
+        assert_eq!(masked("A: u8 = 7u8; B = 1", "A: u8 = 9u8; B = 1", "A: u8 = 10u8; B = 2"), Verdict::Differs);
+        assert_eq!(masked("A: u8 = 7u8;", "A: u8 = 9u8;", "A: u8 = 10u16;"), Verdict::Differs);
+        assert_eq!(masked("A: u8 = 7u8;", "A: u8 = 7u8;", "A: u8 = 10u8;"), Verdict::Differs);
+        assert_eq!(masked("A = 7u8;", "A = 9u8;", "A = 10u8 + 1;"), Verdict::Differs);
+    }
+
+    #[test]
+    fn errors_of_the_system_have_linux_s_numbers() {
+        let text = "not there (os error 44), Os { code: 2, kind: x }, (os error 7), 44";
+        assert_eq!(number_errors(text), "not there (os error 2), Os { code: 13, kind: x }, (os error 7), 44");
+        assert_eq!(number_errors("(os error "), "(os error ");
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub(crate) struct Fixture {
     pub(crate) version: String,
     /// Integration tests: some macros expand in test targets only.
     pub(crate) test_targets: Vec<String>,
+    /// Numbers of its expansion are others in every native build (`random = true` below `[package.metadata.fidelity]`).
+    pub(crate) random: bool,
     /// Inputs that must fail to compile.
     pub(crate) failing: Vec<String>,
 }
@@ -57,6 +59,7 @@ impl Fixture {
             package: package.name.to_string(),
             version: version.to_string(),
             subject,
+            random: package.metadata.pointer("/fidelity/random").is_some_and(|random| random == true),
             test_targets: targets(TargetKind::Test),
             failing: targets(TargetKind::Example),
         })

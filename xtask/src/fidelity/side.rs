@@ -38,6 +38,8 @@ pub(crate) struct Observed {
     pub(crate) expansion: String,
     /// The same with `,hygiene`.
     pub(crate) hygiene: String,
+    /// Both once more, where a fixture's numbers are random.
+    pub(crate) again: Option<[String; 2]>,
     pub(crate) diagnostics: Diagnostics,
     /// What the test harness printed for each test, without times.
     pub(crate) tests: String,
@@ -121,13 +123,24 @@ impl Side {
         let targets: Vec<Vec<&str>> = std::iter::once(vec!["--lib"])
             .chain(fixture.test_targets.iter().map(|target| vec!["--test", target.as_str()]))
             .collect();
-        for (mode, into) in [("expanded", &mut seen.expansion), ("expanded,hygiene", &mut seen.hygiene)] {
+        let mut expand = |mode: &str| -> Result<(String, Option<String>), FidelityError> {
+            let (mut seen, mut failure) = (String::new(), None);
             for target in &targets {
                 let flag = format!("-Zunpretty={mode}");
                 let output = self.run(&["rustc", "--package", &fixture.package], target, &["--", &flag])?;
-                into.push_str(&text(&output.stdout));
-                seen.failure = seen.failure.or_else(|| failed(&output));
+                seen.push_str(&text(&output.stdout));
+                failure = failure.or_else(|| failed(&output));
             }
+            Ok((seen, failure))
+        };
+        const MODES: [&str; 2] = ["expanded", "expanded,hygiene"];
+        let [expansion, hygiene] = MODES.map(&mut expand);
+        let ((expansion, first), (hygiene, second)) = (expansion?, hygiene?);
+        seen = Observed { expansion, hygiene, failure: first.or(second), ..seen };
+        if fixture.random {
+            forget(&self.target_dir, &fixture.package, 0);
+            let [expansion, hygiene] = MODES.map(expand);
+            seen.again = Some([expansion?.0, hygiene?.0]);
         }
 
         let build = ["build", "--package", &fixture.package, "--keep-going", "--message-format", "json"];
