@@ -64,7 +64,9 @@ impl Attempts {
     /// Whether anything was wanted that is worth to know from where.
     pub(crate) fn tell(&self) -> bool {
         self.not_kept() > 0
-            || self.kept.iter().any(|a| !matches!(a.outcome, Outcome::Fixed | Outcome::Withheld))
+            || self.kept.iter().any(|a| {
+                a.request != Request::State && !matches!(a.outcome, Outcome::Fixed | Outcome::Withheld)
+            })
     }
 
     /// One line per distinct refused attempt: `belljar refused: read file `/etc/passwd` (3 times)`.

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
 
-use belljar_policy::{Policy, Rules};
+use belljar_policy::{Policy, Request, Rules};
 use belljar_store::{ModuleDigest, Store};
 use belljar_wire::message::{Expand, OTHER_PROTOCOL, kind};
 
@@ -174,6 +174,9 @@ impl Expander {
         let (outcome, mut call) = self.run(limits, remembering, call, &arguments);
         if forgotten {
             call.attempts.note(FORGOTTEN);
+        }
+        if rules.keeps_state() {
+            call.granted(Request::State);
         }
         let lost = matches!(outcome, Err(Stopped::Gone(_) | Stopped::Failed(Cause::Unanswered)));
         let site = if lost || !call.attempts.tell() { Ok(None) } else { call.call_site() };

@@ -395,7 +395,11 @@ impl Scan<'_> {
             let after = self.closing(i + 4) + 1;
             if self.text(after) == "." && self.text(after + 1) == "await" {
                 let (name, wait) = (self.tokens[i], self.tokens[after + 1]);
-                edits.push(Edit { start: name.start, end: name.end, text: "::std::net::TcpStream".to_owned() });
+                edits.push(Edit {
+                    start: name.start,
+                    end: name.end,
+                    text: "::std::net::TcpStream".to_owned(),
+                });
                 edits.push(Edit {
                     start: wait.start,
                     end: wait.end,
@@ -407,7 +411,8 @@ impl Scan<'_> {
 
     fn widths(&self, edits: &mut Vec<Edit>) {
         const HASH: [&str; 5] = ["finish", "(", ")", "as", "usize"];
-        let at = |i: usize, words: &[&str]| words.iter().enumerate().all(|(k, word)| self.text(i + k) == *word);
+        let at =
+            |i: usize, words: &[&str]| words.iter().enumerate().all(|(k, word)| self.text(i + k) == *word);
         let mut edit = |i: usize, text: &str| {
             if let Some(&Token { start, end, .. }) = self.tokens.get(i) {
                 edits.push(Edit { start, end, text: text.to_owned() });
@@ -450,7 +455,8 @@ mod tests {
     #[test]
     fn connections_are_std_s() {
         let rules = Rules { connects: true, ..Rules::default() };
-        let source = "let stream = TcpStream::connect((host, port(1))).await?; UnixStream::connect(path).await";
+        let source =
+            "let stream = TcpStream::connect((host, port(1))).await?; UnixStream::connect(path).await";
         let expected = "let stream = ::std::net::TcpStream::connect((host, port(1))).and_then(TcpStream::from_std)?; \
                         UnixStream::connect(path).await";
         assert_eq!(rewrite(source, rules).as_deref(), Some(expected));
@@ -472,7 +478,10 @@ mod tests {
         ] {
             assert_eq!(rewrite(source, rules).as_deref(), Some(expected));
         }
-        assert_eq!(rewrite("static COUNT: AtomicUsize = AtomicUsize::new(0); f(\"finish() as usize\")", rules), None);
+        assert_eq!(
+            rewrite("static COUNT: AtomicUsize = AtomicUsize::new(0); f(\"finish() as usize\")", rules),
+            None
+        );
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub enum Request {
     Clock,
     /// Random numbers.
     Random,
+    /// Remembering things from one call to the next.
+    State,
     /// Something with a socket.
     Socket,
     /// Starting a thread.
@@ -88,6 +90,7 @@ impl Request {
             Request::Path { access, .. } => access.word(),
             Request::Clock => "time",
             Request::Random => "random",
+            Request::State => "state",
             Request::Socket => "socket",
             Request::Thread => "thread",
             Request::Process(_) => "process",
@@ -104,6 +107,7 @@ impl Request {
             ("env-all", None) => Request::Variables,
             ("time", None) => Request::Clock,
             ("random", None) => Request::Random,
+            ("state", None) => Request::State,
             ("socket", None) => Request::Socket,
             ("thread", None) => Request::Thread,
             ("process", Some(name)) => Request::Process(name.to_owned()),
@@ -145,6 +149,7 @@ impl fmt::Display for Request {
             }
             Request::Clock => f.write_str("the time"),
             Request::Random => f.write_str("random numbers"),
+            Request::State => f.write_str("remember earlier calls"),
             Request::Socket => f.write_str("use a socket"),
             Request::Thread => f.write_str("start a thread"),
             Request::Process(name) => write!(f, "start program `{}`", name.escape_debug()),
@@ -164,6 +169,7 @@ mod tests {
             Request::Variables,
             Request::Clock,
             Request::Random,
+            Request::State,
             Request::Socket,
             Request::Thread,
             Request::Process("git".to_owned()),

@@ -243,6 +243,10 @@ impl Rules {
                 Some((_, reason)) => Decision::Fixed(reason.clone()),
                 None => Decision::Fixed(Reason::Deterministic),
             },
+            Request::State => match &self.granted.state {
+                Some((State::Crate, reason)) => Decision::Granted(reason.clone()),
+                _ => Decision::Refused(Reason::NotGranted),
+            },
             Request::Path { access, .. } if !can_be_granted(*access) => {
                 Decision::Refused(Reason::NeverGranted)
             }

@@ -148,6 +148,8 @@ fn state_seed_and_time_are_granted_by_name() {
     let (counted, seeded, year) = says();
     assert_eq!((counted.as_str(), year.as_str()), ("1 2", "true"));
     assert_ne!(seeded, random);
+    let log = run(&mut project.belljar(&["log", "--outcome", "granted"])).ok().stdout;
+    assert!(log.contains("remember earlier calls — belljar.toml:1: a test"), "{log}");
     project.file("belljar.toml", &grant.replace("ours", "theirs"));
     let (_, other, _) = says();
     assert!(other != seeded && other != random);

@@ -229,8 +229,14 @@ mod tests {
             mask_random(&mut native, again, &mut other);
             texts(&native, &other)
         };
-        assert_eq!(masked("A: u8 = 7u8; B = 1", "A: u8 = 9u8; B = 1", "A: u8 =\n  -10u8; B = 1"), Verdict::Equal);
-        assert_eq!(masked("A: u8 = 7u8; B = 1", "A: u8 = 9u8; B = 1", "A: u8 = 10u8; B = 2"), Verdict::Differs);
+        assert_eq!(
+            masked("A: u8 = 7u8; B = 1", "A: u8 = 9u8; B = 1", "A: u8 =\n  -10u8; B = 1"),
+            Verdict::Equal
+        );
+        assert_eq!(
+            masked("A: u8 = 7u8; B = 1", "A: u8 = 9u8; B = 1", "A: u8 = 10u8; B = 2"),
+            Verdict::Differs
+        );
         assert_eq!(masked("A: u8 = 7u8;", "A: u8 = 9u8;", "A: u8 = 10u16;"), Verdict::Differs);
         assert_eq!(masked("A: u8 = 7u8;", "A: u8 = 7u8;", "A: u8 = 10u8;"), Verdict::Differs);
         assert_eq!(masked("A = 7u8;", "A = 9u8;", "A = 10u8 + 1;"), Verdict::Differs);
