@@ -51,6 +51,8 @@ pub enum Reason {
     ReportMode,
     /// The same inputs give the same output.
     Deterministic,
+    /// There can be no such thing: a variable without a name.
+    Impossible,
     /// Nothing grants it.
     NotGranted,
     /// Nothing can grant it.
@@ -68,6 +70,7 @@ impl fmt::Display for Reason {
             Reason::Grant(text) => return f.write_str(text),
             Reason::ReportMode => "nothing grants it, and the mode is `report`",
             Reason::Deterministic => "the same in every build",
+            Reason::Impossible => "there can be no such thing",
             Reason::NotGranted => "nothing grants it",
             Reason::NeverGranted => "no macro gets this",
             Reason::NeitherFileNorDirectory => "it is neither a file nor a directory",

@@ -225,6 +225,9 @@ impl Rules {
         };
         match request {
             Request::Variable(name) if describes_crate(name) => Decision::Granted(Reason::DescribesCrate),
+            Request::Variable(name) if name.is_empty() || name.contains(['=', '\0']) => {
+                Decision::Withheld(Reason::Impossible)
+            }
             Request::Variable(name) => match self.granted.variable(name) {
                 Some(reason) => Decision::Granted(reason.clone()),
                 None if asked_by_std(name) => Decision::Withheld(Reason::AskedByStd),
@@ -426,6 +429,9 @@ mod tests {
         let set = rules.decide(&Request::Variable("HOME".into()));
         assert_eq!(set, rules.decide(&Request::Variable("NEVER_SET".into())));
         assert_eq!(set, Decision::Refused(Reason::NotGranted));
+        // dotenvy asks for a variable with no name.
+        let nameless = rules.decide(&Request::Variable(String::new()));
+        assert_eq!(nameless, Decision::Withheld(Reason::Impossible));
     }
 
     #[test]

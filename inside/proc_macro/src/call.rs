@@ -14,6 +14,8 @@ thread_local! {
             texts: RefCell::new(Vec::new()),
         }
     };
+    /// Calls that this instance has seen, the running one included.
+    static CALLS: Cell<u32> = const { Cell::new(0) };
     /// What is left of the block that new text is copied into.
     static ROOM: Cell<&'static mut [u8]> = const { Cell::new(&mut []) };
 }
@@ -52,6 +54,17 @@ impl Drop for Running {
     fn drop(&mut self) {
         CALL.with(|call| call.active.set(false));
     }
+}
+
+/// Counts a call of this instance.
+#[cfg(target_family = "wasm")]
+pub(crate) fn count() {
+    CALLS.with(|calls| calls.set(calls.get().wrapping_add(1)));
+}
+
+/// How many calls there were before in this instance: none, unless it is kept for all calls of a crate.
+pub(crate) fn earlier() -> u32 {
+    CALLS.with(|calls| calls.get().saturating_sub(1))
 }
 
 /// Begins a call whose input has so many handles.

@@ -90,6 +90,7 @@ mod module {
         len: Length,
         f: impl FnOnce(&mut dyn Iterator<Item = TokenStream>) -> TokenStream,
     ) -> Returned {
+        call::count();
         // rustc keeps panics of macros off stderr and shows their message itself. Where a panic ends the instance, this
         // is the last chance to tell it; where it unwinds the macro may catch it, and what escapes is told below.
         panic::set_hook(Box::new(|info| {

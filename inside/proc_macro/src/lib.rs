@@ -23,7 +23,7 @@
 //!   `compiler/rustc_ast_pretty/src/`.
 //!
 //! Known differences from the compiler's crate, none of which a token can show:
-//! - `Debug` of a span is always the same text, so that no position leaks into an output.
+//! - `Debug` of a span is the same text for all spans of a call, so that no position leaks into an output.
 //! - Two punctuation marks that rustc would glue keep a span each when their stream is read again.
 
 mod call;
