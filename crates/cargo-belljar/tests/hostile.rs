@@ -49,7 +49,8 @@ fn nothing_is_in_reach() {
     let calls: Vec<(String, String)> = [
         ("read /etc/passwd", "read_file!(\"/etc/passwd\")".to_owned()),
         ("read a file that is not there", "read_file!(\"/etc/no-such-file\")".to_owned()),
-        ("read its own manifest", "read_file!(\"Cargo.toml\")".to_owned()),
+        ("read its own source", "read_file!(\"src/main.rs\")".to_owned()),
+        ("read its own lockfile", "read_file!(\"Cargo.lock\")".to_owned()),
         ("read through ..", "read_file!(\"../../../../../../etc/passwd\")".to_owned()),
         ("read the environment of the process", "read_file!(\"/proc/self/environ\")".to_owned()),
         ("read a secret", format!("read_file!(\"{secret}\")")),
