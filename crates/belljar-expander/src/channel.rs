@@ -7,6 +7,7 @@ use belljar_wire::bytes::Writer;
 use belljar_wire::message::{self, kind};
 
 use crate::error::ServeError;
+use crate::tape::{Answers, Reply};
 
 /// Printed bytes that are held back, to be sent in one message.
 const HELD_BACK: usize = 8 << 10;
@@ -23,11 +24,13 @@ pub(crate) struct Channel {
     received: Vec<u8>,
     /// Printed bytes behind the number of their stream, as they will be sent.
     printed: Vec<u8>,
+    /// What was asked and answered, if that is to be kept.
+    heard: Option<Answers>,
 }
 
 impl Channel {
     pub(crate) fn new(stream: UnixStream) -> Self {
-        Self { stream: Some(stream), received: Vec::new(), printed: Vec::new() }
+        Self { stream: Some(stream), received: Vec::new(), printed: Vec::new(), heard: None }
     }
 
     fn send_to(stream: &Option<UnixStream>, kind: u8, payload: &[u8]) -> io::Result<()> {
@@ -56,12 +59,31 @@ impl Channel {
         }
     }
 
+    /// From now on, keeps what is asked and answered, or no longer.
+    pub(crate) fn keep_heard(&mut self, keep: bool) {
+        self.heard = keep.then(Answers::new);
+    }
+
+    pub(crate) fn keeps_heard(&self) -> bool {
+        self.heard.is_some()
+    }
+
+    /// What was asked and answered since [`Self::keep_heard`].
+    pub(crate) fn heard(&mut self) -> Answers {
+        self.heard.take().unwrap_or_default()
+    }
+
     /// Asks rustc's side, and gives its answer.
     pub(crate) fn ask(&mut self, question: &[u8]) -> Result<&[u8], ServeError> {
         self.flush()?;
         self.send(kind::ASK, question)?;
         match self.receive()? {
-            Some(kind::ANSWER) => Ok(&self.received),
+            Some(kind::ANSWER) => {
+                if let Some(heard) = &mut self.heard {
+                    heard.insert(question.to_vec(), self.received.clone());
+                }
+                Ok(&self.received)
+            }
             Some(kind) => Err(ServeError::Unexpected { kind, expected: "ANSWER" }),
             None => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
         }
@@ -96,13 +118,22 @@ impl Channel {
     }
 
     /// Sends a message that is a text, or that there is none.
-    pub(crate) fn send_optional(&mut self, kind: u8, text: Option<&str>) -> Result<(), ServeError> {
+    fn send_optional(&mut self, kind: u8, text: Option<&str>) -> Result<(), ServeError> {
         let mut payload = Writer::with_capacity(text.map_or(0, str::len) + 6);
         payload.u8(u8::from(text.is_some()));
         if let Some(text) = text {
             payload.text(text);
         }
         self.send(kind, payload.as_bytes())
+    }
+
+    /// Sends what ends a call.
+    pub(crate) fn reply(&mut self, reply: &Reply) -> Result<(), ServeError> {
+        match reply {
+            Reply::Done(output) => self.send(kind::DONE, output),
+            Reply::Panicked(message) => self.send_optional(kind::PANICKED, message.as_deref()),
+            Reply::Failed(text) => self.send_text(kind::FAILED, text),
+        }
     }
 
     pub(crate) fn send(&mut self, kind: u8, payload: &[u8]) -> Result<(), ServeError> {

@@ -119,9 +119,9 @@ pub(crate) fn precompile(store: &Store, digest: ModuleDigest) -> Result<(), Modu
     module(store, &engine, &engine_id(&engine), digest).map(drop)
 }
 
-/// Stack of a thread that runs guests.
-pub(crate) fn thread_stack(limits: &Limits) -> usize {
-    limits.stack.saturating_add(HOST_STACK)
+/// Stack of a thread that runs guests which may use that much themselves.
+pub(crate) fn thread_stack(guests: usize) -> usize {
+    guests.saturating_add(HOST_STACK)
 }
 
 fn engine(stack: usize) -> wasmtime::Result<Engine> {

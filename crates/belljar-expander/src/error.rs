@@ -5,6 +5,7 @@ use std::io;
 
 use belljar_wire::Malformed;
 use belljar_wire::abi::EntryKind;
+use belljar_wire::message::Expand;
 
 use crate::attempts::Attempts;
 use crate::engine::ModuleError;
@@ -54,6 +55,15 @@ pub struct MacroName {
 }
 
 impl MacroName {
+    pub(crate) fn of(expand: &Expand<'_>) -> Self {
+        Self {
+            kind: expand.kind,
+            name: expand.name.to_owned(),
+            package: expand.package.to_owned(),
+            version: expand.version.to_owned(),
+        }
+    }
+
     /// As its user writes it: `name!`, `#[name]`, `derive(Name)`.
     #[must_use]
     pub fn written(&self) -> String {

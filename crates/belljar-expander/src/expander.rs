@@ -1,6 +1,7 @@
 //! The conversation with one shim: a request in, the expansion out, until the shim is done.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
@@ -17,7 +18,8 @@ use crate::files::World;
 use crate::guest::{self, Arguments, Call, Kept, Outcome, Stopped};
 use crate::limits::{BadLimit, Limits};
 use crate::record::Recorder;
-use crate::wasi::{Clock, Random, Wasi};
+use crate::tape::{Reply, Tape};
+use crate::wasi::{Clock, Random, STEP, Wasi};
 
 /// What an expander works with.
 #[derive(Debug, Clone)]
@@ -32,8 +34,21 @@ pub struct Config {
     pub seed: Vec<u8>,
     /// The guests' wall clock, in seconds since 1970.
     pub source_date_epoch: Option<u64>,
+    /// By how much reading one of the other clocks moves it, in nanoseconds.
+    pub clock_step: u64,
+    /// A directory that guests see in another place than where it is.
+    pub moved: Option<Moved>,
     /// Gets to know what was wanted and seen.
     pub recorder: Arc<Recorder>,
+    /// Gets to know the calls themselves.
+    pub tape: Option<Arc<Tape>>,
+}
+
+/// What is in the directory `from` has the names beneath `to` for guests. Both are absolute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    pub from: String,
+    pub to: String,
 }
 
 impl Config {
@@ -46,6 +61,9 @@ impl Config {
             recorder: Arc::default(),
             limits: Limits::of_environment(),
             seed: Vec::new(),
+            clock_step: STEP,
+            moved: None,
+            tape: None,
             source_date_epoch: std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|t| t.parse().ok()),
         }
     }
@@ -56,7 +74,8 @@ pub struct Expander {
     config: Config,
     /// The rules of each macro package that was used, by its name and version.
     rules: HashMap<(String, String), Arc<Rules>>,
-    runtime: Option<Runtime>,
+    /// By the stack that their guests have.
+    runtimes: HashMap<usize, Runtime>,
     /// Instances whose macros remember what they did before in this crate.
     kept: HashMap<Remembering, Memory>,
     /// What was seen of the file system.
@@ -83,7 +102,8 @@ const FORGOTTEN: &str = "belljar: an earlier call of this crate's ended the inst
 impl Expander {
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config, rules: HashMap::new(), runtime: None, kept: HashMap::new(), world: Arc::default() }
+        let world = Arc::new(World::of(config.moved.clone()));
+        Self { config, rules: HashMap::new(), runtimes: HashMap::new(), kept: HashMap::new(), world }
     }
 
     fn rules(&mut self, package: &str, version: &str) -> Arc<Rules> {
@@ -95,8 +115,11 @@ impl Expander {
     /// Answers the shim at the other end of `stream` until it closes its end. An expansion that fails is an answer; an
     /// error here means that the conversation itself can't go on.
     pub fn serve(&mut self, stream: UnixStream) -> Result<(), ServeError> {
-        // Guests need a stack of known size, whatever thread this is.
-        let stack = self.config.limits.as_ref().map_or(0, engine::thread_stack).max(1 << 20);
+        // Guests need a stack of known size, whatever thread this is: the largest that any of them may use.
+        let granted = self.config.policy.grants().iter().filter_map(|grant| grant.limits.stack).max();
+        let granted = granted.and_then(|stack| usize::try_from(stack).ok());
+        let usual = self.config.limits.as_ref().map_or(1 << 20, |limits| limits.stack);
+        let stack = engine::thread_stack(usual.max(granted.unwrap_or(0)));
         let thread = thread::Builder::new().name("belljar guests".to_owned()).stack_size(stack);
         thread::scope(|scope| {
             let serving = thread.spawn_scoped(scope, || self.serve_here(Channel::new(stream)));
@@ -107,16 +130,21 @@ impl Expander {
 
     fn serve_here(&mut self, mut channel: Channel) -> Result<(), ServeError> {
         while let Some(request) = channel.request()? {
+            let tape = self.config.tape.clone().filter(|tape| tape.wants(&request));
+            channel.keep_heard(tape.is_some());
             let (ended, back) = self.expand(&request, channel);
             channel = back;
-            match ended {
-                Ok(Outcome::Done(output)) => channel.send(kind::DONE, &output)?,
-                Ok(Outcome::Panicked(message)) => {
-                    channel.send_optional(kind::PANICKED, message.as_deref())?
-                }
-                Err(Ended::Failed(error)) => channel.send_text(kind::FAILED, &error.to_string())?,
+            let reply = match ended {
+                Ok(Outcome::Done(output)) => Reply::Done(output),
+                Ok(Outcome::Panicked(message)) => Reply::Panicked(message),
+                Err(Ended::Failed(error)) => Reply::Failed(error.to_string()),
                 Err(Ended::Gone(error)) => return Err(error),
+            };
+            // Before it is sent: the compiler may end with it.
+            if let Some(tape) = tape {
+                tape.add(&request, channel.heard(), &reply);
             }
+            channel.reply(&reply)?;
             channel.recycle(request);
         }
         Ok(())
@@ -140,14 +168,7 @@ impl Expander {
             name: expand.name,
             input: expand.input,
         };
-        let name = || {
-            Some(MacroName {
-                kind: expand.kind,
-                name: expand.name.to_owned(),
-                package: expand.package.to_owned(),
-                version: expand.version.to_owned(),
-            })
-        };
+        let name = || Some(MacroName::of(&expand));
         let limits = match &self.config.limits {
             Ok(limits) => *limits,
             Err(bad) => return (Err(failed(name(), bad.clone().into(), Attempts::default())), channel),
@@ -161,7 +182,7 @@ impl Expander {
         let forgotten = before.is_some_and(|memory| memory.ended);
         let earlier = before.and_then(|memory| memory.kept.as_ref()).map_or(0, |kept| kept.calls);
         let wasi = Wasi {
-            clock: Clock::new(rules.real_time(), self.config.source_date_epoch),
+            clock: Clock::new(rules.real_time(), self.config.source_date_epoch, self.config.clock_step),
             random: Random::new(&self.config.seed, &rules, &arguments, earlier),
         };
         let world = Arc::clone(&self.world);
@@ -179,7 +200,11 @@ impl Expander {
             call.granted(Request::State);
         }
         let lost = matches!(outcome, Err(Stopped::Gone(_) | Stopped::Failed(Cause::Unanswered)));
-        let site = if lost || !call.attempts.tell() { Ok(None) } else { call.call_site() };
+        let site = if lost || !(call.attempts.tell() || call.channel.keeps_heard()) {
+            Ok(None)
+        } else {
+            call.call_site()
+        };
         let seen = std::mem::take(&mut call.observations);
         if let Some(name) = name() {
             let (attempts, site) = (&call.attempts, site.as_ref().ok().and_then(Option::as_ref));
@@ -213,10 +238,10 @@ impl Expander {
         call: Call,
         arguments: &Arguments<'_>,
     ) -> (Result<Outcome, Stopped>, Call) {
-        let runtime = match &mut self.runtime {
-            Some(runtime) => runtime,
-            none => match Runtime::new(&limits) {
-                Ok(runtime) => none.insert(runtime),
+        let runtime = match self.runtimes.entry(limits.stack) {
+            Entry::Occupied(runtime) => runtime.into_mut(),
+            Entry::Vacant(place) => match Runtime::new(&limits) {
+                Ok(runtime) => place.insert(runtime),
                 Err(error) => return (Err(Stopped::Failed(error.into())), call),
             },
         };

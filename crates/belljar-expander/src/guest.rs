@@ -239,11 +239,7 @@ impl Call {
     /// The place of this call in the user's code, asked of rustc: only where there is something to tell of it.
     pub(crate) fn call_site(&mut self) -> Result<Option<CallSite>, ServeError> {
         let mut ask = |kind: u8| -> Result<Vec<u8>, ServeError> {
-            let mut question = Writer::new();
-            question.u8(kind);
-            question.varint(0);
-            question.varint(WireSpan::CALL_SITE.0);
-            let answer = self.channel.ask(question.as_bytes())?;
+            let answer = self.channel.ask(&at_call_site(kind))?;
             check_answer(kind, answer).map_err(|malformed| ServeError::Answer { malformed })?;
             Ok(answer.to_vec())
         };
@@ -430,6 +426,15 @@ enum Bad {
     Wrong(&'static str),
     /// rustc would have to lex or complain too much.
     TooMuch(wasmtime::Error),
+}
+
+/// A question about the span of the macro's call.
+pub(crate) fn at_call_site(kind: u8) -> Vec<u8> {
+    let mut question = Writer::new();
+    question.u8(kind);
+    question.varint(0);
+    question.varint(WireSpan::CALL_SITE.0);
+    question.into_bytes()
 }
 
 /// Checks the form of rustc's answer.

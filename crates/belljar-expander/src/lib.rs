@@ -26,12 +26,17 @@ mod lexer;
 mod limits;
 mod memory;
 mod record;
+mod replay;
+mod tape;
+mod texts;
 mod wasi;
 
 pub use engine::ModuleError;
 pub use error::{Cause, ExpandError, Frames, MacroName, ServeError};
-pub use expander::{Config, Expander, precompile, refuse_all};
+pub use expander::{Config, Expander, Moved, precompile, refuse_all};
 pub use files::listing_digest;
 pub use limits::{BadLimit, Exceeded, Limit, Limits};
 pub use memory::OutOfMemory;
 pub use record::{Attempt, CallSite, Observation, Recorded, Recorder};
+pub use replay::{Again, Differs, replay};
+pub use tape::{Reply, Tape, Taped, TapedCall};

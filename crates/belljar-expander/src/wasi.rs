@@ -37,7 +37,7 @@ use crate::memory::{self, OutOfMemory};
 use crate::record::Observation;
 
 pub(crate) use self::random::Random;
-pub(crate) use self::time::Clock;
+pub(crate) use self::time::{Clock, STEP};
 
 pub(crate) const MODULE: &str = "wasi_snapshot_preview1";
 

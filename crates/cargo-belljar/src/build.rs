@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
+use std::time::{Duration, SystemTime};
 
 use belljar_guest::toolchain::{self, Toolchain, ToolchainError};
 use belljar_guest::{GuestError, GuestRecord, GuestRequest, Origin};
@@ -10,11 +11,12 @@ use belljar_plan::{CargoCall, MacroUnit, PackageSource, Plan, PlanError, RustcAr
 use belljar_store::{Store, StoreError};
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::probe::Probing;
 use crate::report::{self, StatusLines};
 use crate::session::{self, Session, SessionError};
 use crate::wrapper::afterwards::BUILD;
 use crate::wrapper::empty;
-use crate::{interrupt, other_wrapper, policy, seen};
+use crate::{interrupt, log, other_wrapper, policy, refused, seen};
 
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +37,8 @@ pub(crate) enum CommandError {
     Allow(#[from] crate::allow::AllowError),
     #[error(transparent)]
     Install(#[from] crate::install::InstallError),
+    #[error(transparent)]
+    Probe(#[from] crate::probe::ProbeError),
     #[error(
         "the path of the current directory can't be used: {source}\nnext: belljar needs paths that are UTF-8"
     )]
@@ -82,14 +86,20 @@ pub(crate) fn run(subcommand: &str, args: Vec<OsString>) -> Result<ExitCode, Com
         let prepared = planned
             .workspace()
             .map_err(CommandError::from)
-            .and_then(|workspace| prepare(&planned, &workspace, &workspace.root.join("Cargo.lock"), None))
+            .and_then(|workspace| {
+                prepare(&planned, &workspace, &workspace.root.join("Cargo.lock"), None, None)
+            })
             .and_then(|(plan, env)| mends_no_macro(&call, &plan).map(|()| env));
         match prepared {
             // What cargo refuses to plan it refuses to build, and says why in its own words.
             Err(CommandError::Plan(PlanError::Cargo { .. })) => {}
             prepared => {
                 env.extend(prepared?);
-                return Err(hand_over(&call, env).into());
+                return if leaves_to_cargo(&call.subcommand) {
+                    Err(hand_over(&call, env).into())
+                } else {
+                    supervise(&call, env)
+                };
             }
         }
     }
@@ -128,12 +138,13 @@ pub(crate) fn cwd() -> Result<Utf8PathBuf, CommandError> {
 
 /// Everything that happens before cargo: the plan, the guests and the session. Returns the plan and the environment of the
 /// build.
-/// Where the build was planned on a copy, `moved` is the copy and the original.
+/// Where the build was planned on a copy, `moved` is the copy and the original. `probing` is for the wrappers.
 pub(crate) fn prepare(
     planned: &CargoCall,
     workspace: &Workspace,
     lockfile: &Utf8Path,
     moved: Option<(&Utf8Path, &Utf8Path)>,
+    probing: Option<&Probing>,
 ) -> Result<(Plan, Vec<(OsString, OsString)>), CommandError> {
     let mut planned = planned.clone();
     let target_dir = workspace.target_dir.join("belljar");
@@ -155,8 +166,9 @@ pub(crate) fn prepare(
     seen::refresh(&seen::dir(&target_dir))
         .map_err(|(path, source)| policy::RefreshError::File { path, source })?;
     policy::prepare(policy_root.as_deref(), &policy::stamps(&target_dir), &plan, quiet(&planned.args))?;
+    let root = workspace.root.clone();
     let session =
-        Session::new(plan.clone(), records, workspace.root.clone(), policy_root, target_dir.clone());
+        Session::new(plan.clone(), records, root, policy_root, target_dir.clone(), probing.cloned());
     let mut env = wrapper_env(Some(&session.write(&target_dir.join("sessions"))?))?;
     env.extend(planned.env);
     Ok((plan, env))
@@ -411,6 +423,38 @@ pub(crate) fn hand_over(call: &CargoCall, env: Vec<(OsString, OsString)>) -> Pla
     interrupt::end_if_interrupted();
     let mut command = sealed(call, env);
     PlanError::Start { cargo: call.cargo.clone(), source: command.exec() }
+}
+
+/// Subcommands whose programs may have plans of their own for signals, with which a process around cargo would interfere: a
+/// program that is run, and nextest, which ends its tests one by one.
+fn leaves_to_cargo(subcommand: &str) -> bool {
+    matches!(subcommand, "run" | "nextest")
+}
+
+/// Runs cargo, and says in the end what macros were refused meanwhile. Ends as cargo ends.
+fn supervise(call: &CargoCall, env: Vec<(OsString, OsString)>) -> Result<ExitCode, CommandError> {
+    let value = |name: &str| env.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.clone());
+    let build = value(BUILD).and_then(|name| name.into_string().ok());
+    let session = value(session::VARIABLE).and_then(|path| path.into_string().ok()).map(Utf8PathBuf::from);
+    interrupt::end_if_interrupted();
+    // File systems round times.
+    let began = SystemTime::now() - Duration::from_secs(2);
+    let mut command = sealed(call, env);
+    let start = |source| PlanError::Start { cargo: call.cargo.clone(), source };
+    // SAFETY: `prctl` may be called between fork and exec.
+    unsafe { command.pre_exec(interrupt::die_with_parent) };
+    let status = command.status().map_err(start)?;
+    interrupt::end_if_interrupted();
+    let belljar_dir = session.as_deref().and_then(Utf8Path::parent).and_then(Utf8Path::parent);
+    if let (Some(build), Some(dir)) = (build, belljar_dir)
+        && !(status.success() && quiet(&call.args))
+    {
+        let logs = log::of_build(&dir.join("log"), &build, began);
+        if let Some(text) = refused::summary(&logs, !status.success()) {
+            report::note(text);
+        }
+    }
+    Ok(crate::wrapper::exit_like(status))
 }
 
 /// cargo with this environment.

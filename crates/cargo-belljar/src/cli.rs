@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{allow, build, init, install, interrupt, log, report};
+use crate::{allow, build, init, install, interrupt, log, probe, report};
 
 /// Runs every procedural macro of a cargo build sealed
 ///
@@ -32,6 +32,8 @@ enum Command {
     Log(log::show::Log),
     /// Let a macro package reach something: adds a grant to the workspace's belljar.toml
     Allow(allow::Allow),
+    /// Find out what a macro's outputs depend on beside its tokens
+    Probe(probe::Probe),
     /// Print completions for a shell
     Completions {
         /// The shell to complete for
@@ -139,6 +141,7 @@ pub(crate) fn run(mut args: Vec<OsString>) -> ExitCode {
         Command::Init(init) => init.run(),
         Command::Log(log) => log.run(),
         Command::Allow(allow) => allow.run(),
+        Command::Probe(probe) => probe.run(),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "cargo-belljar", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

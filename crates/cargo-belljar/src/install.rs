@@ -100,7 +100,7 @@ pub(crate) fn run(args: Vec<OsString>) -> Result<ExitCode, CommandError> {
         let manifest = call.cwd.join(path).join("Cargo.toml");
         let planned = known.planned(&call, &manifest);
         let workspace = planned.workspace()?;
-        let (_, env) = build::prepare(&planned, &workspace, &workspace.root.join("Cargo.lock"), None)?;
+        let (_, env) = build::prepare(&planned, &workspace, &workspace.root.join("Cargo.lock"), None, None)?;
         return Err(build::hand_over(&call, env).into());
     }
     if known.crates.is_empty() {
@@ -137,7 +137,8 @@ fn install_one(
     let manifest = copy.join(manifest.strip_prefix(&original).unwrap_or(Utf8Path::new("Cargo.toml")));
     let planned = args.planned(call, &manifest);
     let workspace = Workspace { root: copy.clone(), target_dir: dir.join("target") };
-    let (_, env) = build::prepare(&planned, &workspace, &copy.join("Cargo.lock"), Some((&copy, &original)))?;
+    let (_, env) =
+        build::prepare(&planned, &workspace, &copy.join("Cargo.lock"), Some((&copy, &original)), None)?;
     interrupt::end_if_interrupted();
     let status = build::sealed(call, env)
         .status()

@@ -53,6 +53,11 @@ pub(crate) fn end_if_interrupted() {
     }
 }
 
+/// Has the kernel end this process when the thread that started it ends.
+pub(crate) fn die_with_parent() -> std::io::Result<()> {
+    Ok(rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?)
+}
+
 fn end_by(signal: i32) {
     // Whoever waits for this process sees what it would have seen without the handler.
     let _ = signal_hook::low_level::emulate_default_handler(signal);

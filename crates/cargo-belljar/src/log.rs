@@ -166,9 +166,20 @@ pub(crate) fn write(dir: &Utf8Path, name: &str, header: &Header, recorded: &Reco
     Ok(())
 }
 
+/// What one run of cargo wrote since then, by its name. That a log can't be read is told by whoever wants to see it.
+pub(crate) fn of_build(dir: &Utf8Path, build: &str, since: SystemTime) -> Vec<UnitLog> {
+    let mut logs = read_since(dir, since).unwrap_or_default();
+    logs.retain(|log| log.header.build.as_deref() == Some(build));
+    logs
+}
+
 /// The logs of all units below `dir`, by package, crate and program. Files that are no logs are passed over: they are nobody's
 /// record of anything.
 pub(crate) fn read(dir: &Utf8Path) -> io::Result<Vec<UnitLog>> {
+    read_since(dir, SystemTime::UNIX_EPOCH)
+}
+
+fn read_since(dir: &Utf8Path, since: SystemTime) -> io::Result<Vec<UnitLog>> {
     let entries = match dir.read_dir_utf8() {
         Ok(entries) => entries,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -178,7 +189,7 @@ pub(crate) fn read(dir: &Utf8Path) -> io::Result<Vec<UnitLog>> {
     for entry in entries {
         let path = entry?.into_path();
         if path.extension() == Some(ENDING) {
-            logs.extend(read_file(&path));
+            logs.extend(read_file(&path, since));
         }
     }
     logs.sort_by(|a, b| a.key().cmp(&b.key()));
@@ -192,11 +203,12 @@ impl UnitLog {
     }
 }
 
-fn read_file(path: &Utf8PathBuf) -> Option<UnitLog> {
+fn read_file(path: &Utf8PathBuf, since: SystemTime) -> Option<UnitLog> {
     let metadata = path.symlink_metadata().ok().filter(|m| m.is_file() && m.len() <= MAX_FILE)?;
+    let written = metadata.modified().ok().filter(|written| *written >= since)?;
     let text = std::fs::read_to_string(path).ok()?;
     let mut lines = text.lines();
     let header: Header = serde_json::from_str(lines.next()?).ok()?;
     let entries = lines.map(serde_json::from_str).collect::<Result<_, _>>().ok()?;
-    (header.belljar_log == FORMAT).then_some(UnitLog { header, entries, written: metadata.modified().ok()? })
+    (header.belljar_log == FORMAT).then_some(UnitLog { header, entries, written })
 }

@@ -20,6 +20,7 @@ mod log;
 mod other_wrapper;
 mod policy;
 mod precompile;
+mod probe;
 mod refused;
 mod report;
 mod seen;

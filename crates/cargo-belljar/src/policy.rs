@@ -37,6 +37,11 @@ pub(crate) fn load(calling: Calling) -> Result<Policy, PolicyError> {
     Policy::load(calling, &places)
 }
 
+/// The policy that files of this crate's surroundings make for the same crate when it is described otherwise.
+pub(crate) fn load_as(calling: Calling, surroundings: &Calling) -> Result<Policy, PolicyError> {
+    Policy::load(calling, &places(surroundings))
+}
+
 fn places(calling: &Calling) -> Places {
     Places::of(calling.workspace_root.as_deref().map(Path::new), |name| std::env::var_os(name))
 }
@@ -143,6 +148,12 @@ pub(crate) fn pairs(dir: &Utf8Path) -> Vec<Pair> {
         calling: stamp.package,
     };
     stamps::all(dir).into_iter().map(pair).collect()
+}
+
+/// The stamps for the rules of one macro package.
+pub(crate) fn of_macros(dir: &Utf8Path, macro_package: &str) -> Vec<Utf8PathBuf> {
+    let all = stamps::all::<RulesStamp>(dir).into_iter();
+    all.filter(|stamp| stamp.macro_package == macro_package).map(|stamp| stamp.path(dir)).collect()
 }
 
 /// Why stamps could not be brought up to date.

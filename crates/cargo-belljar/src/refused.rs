@@ -1,12 +1,12 @@
 //! What a build says of refused requests: the cause, and the command that would grant them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-use belljar_policy::{Calling, profiles};
+use belljar_policy::{Calling, Outcome, profiles};
 
-use crate::log::Entry;
+use crate::log::{Entry, UnitLog};
 
 /// Requests that one note shows.
 const SHOWN: usize = 8;
@@ -23,16 +23,18 @@ impl Wanted {
     /// What the refused entries of one macro package come to. Paths are written as `belljar.toml` has them.
     pub(crate) fn of<'a>(entries: impl IntoIterator<Item = &'a Entry>, calling: &Calling) -> Self {
         let mut wanted = Self::default();
-        for entry in entries {
-            let Some(name) = entry.name.as_deref() else { continue };
-            match entry.what.as_str() {
-                "env" => wanted.env.insert(name.to_owned()),
-                "read" | "look-at" | "read-link" => wanted.read.insert(as_granted(name, calling)),
-                "list" => wanted.list.insert(as_granted(name, calling)),
-                _ => false,
-            };
-        }
+        entries.into_iter().for_each(|entry| wanted.add(entry, calling));
         wanted
+    }
+
+    fn add(&mut self, entry: &Entry, calling: &Calling) {
+        let Some(name) = entry.name.as_deref() else { return };
+        match entry.what.as_str() {
+            "env" => self.env.insert(name.to_owned()),
+            "read" | "look-at" | "read-link" => self.read.insert(as_granted(name, calling)),
+            "list" => self.list.insert(as_granted(name, calling)),
+            _ => false,
+        };
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -102,16 +104,9 @@ fn quoted(word: &str) -> String {
 pub(crate) fn note(refused: &[Entry], calling: &Calling, failed: bool) -> String {
     let mut text = "belljar refused what macros of this crate asked for".to_owned();
     let mut shown = 0;
-    let mut packages: Vec<(&str, &str)> = Vec::new();
-    for entry in refused {
-        let package = (entry.package.as_str(), entry.version.as_str());
-        if !packages.contains(&package) {
-            packages.push(package);
-        }
-    }
-    for &(package, version) in &packages {
-        for entry in refused.iter().filter(|e| (e.package.as_str(), e.version.as_str()) == (package, version))
-        {
+    let packages = by_package(refused.iter().map(|entry| (entry, calling)));
+    for (&(package, version), entries) in &packages {
+        for (entry, _) in entries {
             shown += 1;
             if shown > SHOWN {
                 continue;
@@ -128,11 +123,30 @@ pub(crate) fn note(refused: &[Entry], calling: &Calling, failed: bool) -> String
         let _ =
             write!(text, "\n  and {} more: `cargo belljar log --outcome refused` lists them", shown - SHOWN);
     }
-    for (package, version) in packages {
-        let of = refused.iter().filter(|e| (e.package.as_str(), e.version.as_str()) == (package, version));
-        let wanted = Wanted::of(of, calling);
+    for line in advice(&packages, failed) {
+        let _ = write!(text, "\n  {line}");
+    }
+    text
+}
+
+/// Refused entries, each with the crate for which it was refused, by the macro package's name and version.
+type ByPackage<'a> = BTreeMap<(&'a str, &'a str), Vec<(&'a Entry, &'a Calling)>>;
+
+fn by_package<'a>(refused: impl Iterator<Item = (&'a Entry, &'a Calling)>) -> ByPackage<'a> {
+    let mut packages = ByPackage::new();
+    for (entry, calling) in refused {
+        packages.entry((&entry.package, &entry.version)).or_default().push((entry, calling));
+    }
+    packages
+}
+
+/// One line for each package that could be granted what it was refused, with the command that does it.
+fn advice(packages: &ByPackage<'_>, failed: bool) -> Vec<String> {
+    let of = |(&(package, version), entries): (&(&str, &str), &Vec<(&Entry, &Calling)>)| {
+        let mut wanted = Wanted::default();
+        entries.iter().for_each(|(entry, calling)| wanted.add(entry, calling));
         if wanted.is_empty() {
-            continue;
+            return None;
         }
         let known = profiles::suggest(package, version).filter(|profile| !profile.automatic);
         let (why, command) = match known {
@@ -143,9 +157,40 @@ pub(crate) fn note(refused: &[Entry], calling: &Calling, failed: bool) -> String
             None => (String::new(), wanted.command(package)),
         };
         let intro = if failed { "if that is why this fails, and you want it" } else { "to allow it" };
-        let _ = write!(text, "\n  help: {intro}{why}: {command}");
+        Some(format!("help: {intro}{why}: {command}"))
+    };
+    packages.iter().filter_map(of).collect()
+}
+
+/// What is said at the end of a build: crates that aren't the user's have no note of their own, and the others' may be far
+/// above.
+pub(crate) fn summary(logs: &[UnitLog], failed: bool) -> Option<String> {
+    let crates: Vec<(&UnitLog, Calling)> = logs
+        .iter()
+        .filter(|log| log.entries.iter().any(|entry| entry.is(Outcome::Refused)))
+        .map(|log| (log, log.header.calling()))
+        .collect();
+    let names: BTreeSet<&str> = crates.iter().map(|(log, _)| log.header.package.as_str()).collect();
+    let first = names.first()?;
+    let of = match names.len() {
+        1 => format!("macros of `{}`", plain(first)),
+        n => format!("macros of {n} packages"),
+    };
+    let mut text = format!("belljar refused {of} something: `cargo belljar log --last --outcome refused`");
+    // A build that went well without needs nothing.
+    if failed {
+        let all = crates.iter().flat_map(|(log, calling)| log.entries.iter().map(move |e| (e, calling)));
+        let packages = by_package(all.filter(|(entry, _)| entry.is(Outcome::Refused)));
+        let lines = advice(&packages, failed);
+        for line in lines.iter().take(SHOWN) {
+            let _ = write!(text, "\n  {line}");
+        }
+        if lines.len() > SHOWN {
+            let _ =
+                write!(text, "\n  help: one by one, all that it asked for: cargo belljar allow --from-log");
+        }
     }
-    text
+    Some(text)
 }
 
 /// Prints a note in the form in which rustc gives its messages to cargo, which shows it, keeps it and shows it again when

@@ -10,6 +10,8 @@ use belljar_plan::{Plan, RustcArgs};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
+use crate::probe::Probing;
+
 /// Environment variable with the path of the session file.
 pub(crate) const VARIABLE: &str = "BELLJAR_SESSION";
 
@@ -29,6 +31,8 @@ pub(crate) struct Session {
     pub(crate) policy_root: Option<Utf8PathBuf>,
     /// belljar's part of the target directory.
     pub(crate) belljar_dir: Utf8PathBuf,
+    /// Calls that are to be run again when a compiler has ended.
+    pub(crate) probing: Option<Probing>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -48,9 +52,10 @@ impl Session {
         workspace_root: Utf8PathBuf,
         policy_root: Option<Utf8PathBuf>,
         belljar_dir: Utf8PathBuf,
+        probing: Option<Probing>,
     ) -> Self {
         let belljar = belljar_guest::version_line();
-        Self { belljar, plan, records, workspace_root, policy_root, belljar_dir }
+        Self { belljar, plan, records, workspace_root, policy_root, belljar_dir, probing }
     }
 
     /// Where it is noted which units were left empty.

@@ -78,6 +78,44 @@ pub(crate) fn refresh<S: Stamp, E>(
     Ok(())
 }
 
+/// Stamps that are away: whatever depends on them is stale for cargo.
+#[derive(Debug)]
+pub(crate) struct Away(Vec<(Utf8PathBuf, SystemTime)>);
+
+impl Away {
+    pub(crate) fn take(paths: Vec<Utf8PathBuf>) -> Result<Self, (Utf8PathBuf, io::Error)> {
+        let mut away = Self(Vec::new());
+        for path in paths {
+            let taken = path.symlink_metadata().and_then(|m| m.modified()).and_then(|modified| {
+                remove(&path)?;
+                Ok(modified)
+            });
+            match taken {
+                Ok(modified) => away.0.push((path, modified)),
+                Err(error) => {
+                    // What is away by now has whatever depends on it compiled again, no more.
+                    let _ = away.bring_back();
+                    return Err((path, error));
+                }
+            }
+        }
+        Ok(away)
+    }
+
+    /// Those that were made again get the times that they had: for who did not depend on them meanwhile, nothing has changed.
+    pub(crate) fn bring_back(self) -> Result<(), (Utf8PathBuf, io::Error)> {
+        for (path, modified) in self.0 {
+            let times = FileTimes::new().set_modified(modified);
+            let set = std::fs::File::options().write(true).open(&path).and_then(|file| file.set_times(times));
+            match set {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err((path, e)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
 /// All stamps in `dir`.
 pub(crate) fn all<S: Stamp>(dir: &Utf8Path) -> Vec<S> {
     let entries = dir.read_dir_utf8().into_iter().flatten().flatten();

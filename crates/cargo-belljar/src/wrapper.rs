@@ -19,7 +19,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus};
 use std::sync::Arc;
 
-use belljar_expander::{Config, Expander, Recorder};
+use belljar_expander::{Config, Expander, Recorder, Tape};
 use belljar_guest::{GuestRecord, shim};
 use belljar_plan::{CrateKind, RustcArgs, RustcCall};
 use belljar_policy::{Calling, Policy, PolicyError};
@@ -104,7 +104,8 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
         // What a guest is made of must not depend on more than its key says: no grant of the user's holds here.
         let calling = calling(&crate_name);
         let recorder = Arc::default();
-        let status = with_expander(command, &name(compilers), &recorder, || Ok(Policy::built_in(calling)))?;
+        let status =
+            with_expander(command, &name(compilers), &recorder, None, || Ok(Policy::built_in(calling)))?;
         if status.success() {
             sources.check()?;
         }
@@ -118,7 +119,7 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
         }
     };
     // Where cargo is ended without a word, what it started ends with it.
-    let _ = die_with_parent();
+    let _ = interrupt::die_with_parent();
     let cwd = std::env::current_dir().and_then(|dir| {
         Utf8PathBuf::from_path_buf(dir)
             .map_err(|_| std::io::Error::new(std::io::ErrorKind::InvalidData, "its path is not UTF-8"))
@@ -138,8 +139,13 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
     let calling = compilation.calling.clone();
     // As it came: where it was too long for a command line, it still is.
     let command = command(compilers, given_args);
-    let status = with_expander(command, &name(compilers), &recorder, || policy::load(calling))?;
+    let probing = session.as_ref().and_then(|session| session.probing.as_ref());
+    let tape = probing.map(|probing| Arc::new(Tape::of(vec![probing.package.clone()])));
+    let status = with_expander(command, &name(compilers), &recorder, tape.clone(), || policy::load(calling))?;
     compilation.finish(&recorder, status.success())?;
+    if let (Some(probing), Some(tape)) = (probing, tape) {
+        compilation.probe(probing, &tape)?;
+    }
     Ok(exit_like(status))
 }
 
@@ -258,6 +264,7 @@ fn with_expander(
     mut command: Command,
     compiler: &str,
     recorder: &Arc<Recorder>,
+    tape: Option<Arc<Tape>>,
     policy: impl FnOnce() -> Result<Policy, PolicyError> + Send + 'static,
 ) -> Result<ExitStatus, WrapperError> {
     let socket = |source| WrapperError::Socket { source };
@@ -268,7 +275,7 @@ fn with_expander(
     let inode = rustix::fs::fstat(&theirs).map_err(|e| socket(e.into()))?.st_ino;
     command.env(message::SOCKET_VAR, format!("{}:{inode}", theirs.as_raw_fd()));
     // SAFETY: `prctl` may be called between fork and exec.
-    unsafe { command.pre_exec(die_with_parent) };
+    unsafe { command.pre_exec(interrupt::die_with_parent) };
     let start = |source| WrapperError::Start { compiler: compiler.to_owned(), source };
     let mut child = command.spawn().map_err(start)?;
     drop(theirs);
@@ -277,7 +284,7 @@ fn with_expander(
         .name("expander".to_owned())
         .spawn({
             let recorder = Arc::clone(recorder);
-            move || serve(ours, policy(), recorder, Store::open_default())
+            move || serve(ours, policy(), recorder, tape, Store::open_default())
         })
         .map_err(socket)?;
     child.wait().map_err(start)
@@ -289,13 +296,14 @@ fn serve(
     stream: UnixStream,
     policy: Result<Policy, PolicyError>,
     recorder: Arc<Recorder>,
+    tape: Option<Arc<Tape>>,
     store: Result<Store, StoreError>,
 ) {
     let prepared =
         policy.map_err(|e| e.to_string()).and_then(|policy| Ok((policy, store.map_err(|e| e.to_string())?)));
     match prepared {
         Ok((policy, store)) => {
-            let config = Config { recorder, ..Config::of_environment(store, policy) };
+            let config = Config { recorder, tape, ..Config::of_environment(store, policy) };
             if let Err(error) = Expander::new(config).serve(stream) {
                 report::error(&error);
             }
@@ -341,16 +349,11 @@ pub(crate) fn expander(arguments: &[OsString]) -> ExitCode {
     }
     // The shim knows the store in which its module is; a guest's build hides the variables that say so.
     let store = argument(0).map_or_else(Store::open_default, |home| Store::open(&home));
-    serve(socket, policy, recorder, store);
+    serve(socket, policy, recorder, None, store);
     // The other thread sees the same end, and ends this process.
     loop {
         std::thread::park();
     }
-}
-
-/// Has the kernel end this process when the thread that started it ends.
-fn die_with_parent() -> std::io::Result<()> {
-    Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?)
 }
 
 /// Calls `ended` when the other end of the socket is closed. A guest that runs at that moment runs for nobody.
@@ -376,7 +379,7 @@ fn name(compilers: &[OsString]) -> String {
 }
 
 /// Ends as the child ended: with its code, or by its signal, so that cargo reports what it would have reported.
-fn exit_like(status: ExitStatus) -> ExitCode {
+pub(crate) fn exit_like(status: ExitStatus) -> ExitCode {
     if let Some(signal) = status.signal().and_then(rustix::process::Signal::from_named_raw) {
         let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
     }

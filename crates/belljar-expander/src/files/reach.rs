@@ -148,11 +148,12 @@ fn trusted<'a>(rules: &'a Rules, root: &'a str, name: &str, follow: bool) -> &'a
 fn walk(call: &Call, rules: &Rules, root: &str, name: &str, follow: bool) -> rustix::io::Result<Walked> {
     let from = trusted(rules, root, name, follow);
     let rest = beneath(from, name).ok_or(Errno::NOENT)?;
-    let opened = || fs::open(from, OFlags::PATH | OFlags::CLOEXEC | OFlags::DIRECTORY, Mode::empty());
+    let real = &*call.world.real(from);
+    let opened = || fs::open(real, OFlags::PATH | OFlags::CLOEXEC | OFlags::DIRECTORY, Mode::empty());
     let held = match call.world.root(from, opened) {
         // The grant of a file, or of `X/**` where `X` is one.
         Err(Errno::NOTDIR) if rest.is_empty() => {
-            let handle = fs::open(from, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+            let handle = fs::open(real, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
             let stat = Stat::of(&handle)?;
             return Ok(Walked::There(handle, stat));
         }

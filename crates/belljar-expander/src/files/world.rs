@@ -1,18 +1,24 @@
 //! What all expansions of one compilation share of the file system: handles, and what was seen.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::name::beneath;
 use super::snapshot::Seen;
 use crate::error::Cause;
+use crate::expander::Moved;
 
 /// Names of which it is known what was seen there. Past that, the compilation is ended: there is no crate with so many.
 const MAX_SEEN: usize = 2_000_000;
 
 #[derive(Debug, Default)]
-pub(crate) struct World(Mutex<State>);
+pub(crate) struct World {
+    state: Mutex<State>,
+    moved: Option<Moved>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -24,9 +30,19 @@ struct State {
 }
 
 impl World {
+    pub(crate) fn of(moved: Option<Moved>) -> Self {
+        Self { moved, ..Self::default() }
+    }
+
+    /// Where a directory of this name really is.
+    pub(super) fn real<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        let moved = self.moved.as_ref().and_then(|moved| Some((beneath(&moved.to, name)?, moved)));
+        moved.map_or(name.into(), |(rest, moved)| format!("{}/{rest}", moved.from).into())
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing is left half-written by a panic.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The handle of a directory, which is held from now on.

@@ -24,12 +24,13 @@ pub(crate) struct Clock {
     wall: Option<u64>,
     /// Nanoseconds on the other clocks.
     elapsed: u64,
+    step: u64,
 }
 
 impl Clock {
-    /// `source_date_epoch` in seconds.
-    pub(crate) fn new(real: bool, source_date_epoch: Option<u64>) -> Self {
-        Self { wall: (!real).then(|| stands_at(source_date_epoch)), elapsed: 0 }
+    /// `source_date_epoch` in seconds, `step` in nanoseconds.
+    pub(crate) fn new(real: bool, source_date_epoch: Option<u64>, step: u64) -> Self {
+        Self { wall: (!real).then(|| stands_at(source_date_epoch)), elapsed: 0, step }
     }
 
     /// The same, in a later call of the same instance: what counts up goes on.
@@ -53,7 +54,7 @@ impl Clock {
         match clock {
             0 => Ok(self.wall()),
             1..=3 => {
-                self.elapsed = self.elapsed.saturating_add(STEP);
+                self.elapsed = self.elapsed.saturating_add(self.step);
                 Ok(self.elapsed)
             }
             _ => error(errno::INVAL),

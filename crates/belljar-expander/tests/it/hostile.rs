@@ -7,6 +7,7 @@ use belljar_wire::bytes::Writer;
 use belljar_wire::tokens::{Delimiter, InputWriter, OutputWriter, WireSpan};
 
 use crate::support::{Answer, Shim, guest, guest_with, input, small, wat_bytes};
+use crate::tree::Tree;
 
 #[track_caller]
 fn fails(shim: &mut Shim, wat: &str, needle: &str) -> String {
@@ -558,4 +559,23 @@ fn what_was_refused_is_told_when_the_expansion_fails() {
     // An expansion that does not fail says nothing.
     let fine = guest_with(fields, &format!("{tries} (call $same)"));
     assert!(matches!(shim.expand(&fine, &input()).answer, Answer::Done(_)));
+}
+
+#[test]
+fn a_grant_raises_the_stack_of_its_macros_and_of_no_others() {
+    // Calls itself 100,000 times.
+    let fields = r#"(func $deep (param $n i32) (result i32)
+        (if (result i32) (local.get $n)
+            (then (i32.add (i32.const 1) (call $deep (i32.sub (local.get $n) (i32.const 1)))))
+            (else (i32.const 0))))"#;
+    let wat = guest_with(fields, "(drop (call $deep (i32.const 100000))) (call $same)");
+    let tree = Tree::new();
+    let failed = tree.shim("").expand(&wat, &input()).answer.failed();
+    assert!(failed.contains("until its stack was larger than 1 MiB"), "{failed}");
+    let mut granted = tree.shim("limits = { stack = \"64 MiB\" }");
+    assert!(matches!(granted.expand(&wat, &input()).answer, Answer::Done(_)));
+    // What it was granted is a limit, too.
+    let without_end = guest_with(fields, "(drop (call $deep (i32.const -1))) (call $same)");
+    let failed = granted.expand(&without_end, &input()).answer.failed();
+    assert!(failed.contains("until its stack was larger than 64 MiB"), "{failed}");
 }

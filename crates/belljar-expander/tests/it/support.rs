@@ -114,7 +114,10 @@ impl Shim {
             limits: Ok(small()),
             seed: Vec::new(),
             source_date_epoch: None,
+            clock_step: 1_000_000,
+            moved: None,
             recorder: Arc::default(),
+            tape: None,
         };
         change(&mut config);
         let (stream, theirs) = UnixStream::pair().unwrap();

@@ -4,13 +4,15 @@
 use std::io;
 use std::sync::Arc;
 
-use belljar_expander::{Observation, Recorded, Recorder};
+use belljar_expander::{Observation, Recorded, Recorder, Tape};
 use belljar_plan::RustcArgs;
 use belljar_policy::{Calling, Outcome};
+use belljar_store::Store;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::tracked::Inputs;
 use crate::log::{self, Entry, Header};
+use crate::probe::{Probing, report as probe_report, rerun};
 use crate::{policy, refused, report};
 
 /// Names one run of cargo, for the log.
@@ -113,6 +115,14 @@ impl Compilation {
             if self.json { refused::print_json(&text) } else { report::note(&text) }
         }
         Ok(())
+    }
+
+    /// Runs what is on the tape again, and writes down what differed.
+    pub(crate) fn probe(&self, probing: &Probing, tape: &Tape) -> Result<(), AfterwardsError> {
+        let store = Store::open_default().map_err(|e| e.to_string());
+        let reports = rerun::reports(probing, tape, &self.calling, &self.crate_name, &store);
+        probe_report::write(&probing.reports, &self.unit, &reports)
+            .map_err(|source| AfterwardsError::Write { path: probing.reports.clone(), source })
     }
 
     fn log(&self, dir: &Utf8Path, recorded: &Recorded) -> io::Result<()> {

@@ -1,0 +1,110 @@
+//! The calls of one compilation, kept with all that rustc answered meanwhile, so that they can be run again when rustc has
+//! ended (see [`crate::replay`]).
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use belljar_wire::abi::question;
+use belljar_wire::bytes::Reader;
+use belljar_wire::message::Expand;
+
+use crate::error::MacroName;
+use crate::guest;
+use crate::record::CallSite;
+
+/// Bytes of requests, answers and replies that are kept of one compilation; further calls are only counted.
+const MAX: usize = 1 << 30;
+
+/// Questions and what rustc answered.
+pub(crate) type Answers = HashMap<Vec<u8>, Vec<u8>>;
+
+/// What a shim is told at the end of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// The output's bytes, checked.
+    Done(Vec<u8>),
+    /// The macro panicked, perhaps with a message.
+    Panicked(Option<String>),
+    /// belljar's error.
+    Failed(String),
+}
+
+/// One call.
+#[derive(Debug, Clone)]
+pub struct TapedCall {
+    pub macro_name: MacroName,
+    /// As the shim sent it.
+    pub(crate) request: Vec<u8>,
+    pub(crate) answers: Answers,
+    pub reply: Reply,
+}
+
+impl TapedCall {
+    /// Where the macro was called, if rustc could say it.
+    #[must_use]
+    pub fn site(&self) -> Option<CallSite> {
+        let answer = |kind| self.answers.get(&guest::at_call_site(kind)).map(|answer| Reader::new(answer));
+        let line = answer(question::LINE)?.varint().ok()?;
+        let file = guest::name_from(answer(question::FILE)?.text().ok()?.as_bytes());
+        Some(CallSite { file, line })
+    }
+}
+
+/// What was kept.
+#[derive(Debug, Default)]
+pub struct Taped {
+    /// In the order in which they were made.
+    pub calls: Vec<TapedCall>,
+    /// Calls for which there was no room.
+    pub not_kept: u64,
+    bytes: usize,
+}
+
+/// Keeps the calls of some macro packages.
+#[derive(Debug, Default)]
+pub struct Tape {
+    packages: Vec<String>,
+    taped: Mutex<Taped>,
+}
+
+impl Tape {
+    /// For the macros of the packages of these names.
+    #[must_use]
+    pub fn of(packages: Vec<String>) -> Self {
+        Self { packages, taped: Mutex::default() }
+    }
+
+    /// What is on it up to now.
+    pub fn taped(&self) -> MutexGuard<'_, Taped> {
+        // Nothing is left half-written by a panic.
+        self.taped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn wants(&self, request: &[u8]) -> bool {
+        Expand::read(request)
+            .is_ok_and(|expand| self.packages.iter().any(|package| package == expand.package))
+    }
+
+    pub(crate) fn add(&self, request: &[u8], answers: Answers, reply: &Reply) {
+        let Ok(expand) = Expand::read(request) else { return };
+        let of_reply = match reply {
+            Reply::Done(bytes) => bytes.len(),
+            Reply::Panicked(text) => text.as_ref().map_or(0, String::len),
+            Reply::Failed(text) => text.len(),
+        };
+        let of_answers: usize = answers.iter().map(|(question, answer)| question.len() + answer.len()).sum();
+        let bytes = request.len() + of_reply + of_answers;
+        let mut taped = self.taped();
+        if taped.bytes.saturating_add(bytes) > MAX {
+            taped.not_kept += 1;
+            return;
+        }
+        taped.bytes += bytes;
+        taped.calls.push(TapedCall {
+            macro_name: MacroName::of(&expand),
+            request: request.to_vec(),
+            answers,
+            reply: reply.clone(),
+        });
+    }
+}
