@@ -25,7 +25,7 @@ pub(crate) struct Channel {
     /// Printed bytes behind the number of their stream, as they will be sent.
     printed: Vec<u8>,
     /// What was asked and answered, if that is to be kept.
-    heard: Option<Answers>,
+    heard: Option<Box<Answers>>,
 }
 
 impl Channel {
@@ -61,7 +61,7 @@ impl Channel {
 
     /// From now on, keeps what is asked and answered, or no longer.
     pub(crate) fn keep_heard(&mut self, keep: bool) {
-        self.heard = keep.then(Answers::new);
+        self.heard = keep.then(Box::default);
     }
 
     pub(crate) fn keeps_heard(&self) -> bool {
@@ -70,7 +70,7 @@ impl Channel {
 
     /// What was asked and answered since [`Self::keep_heard`].
     pub(crate) fn heard(&mut self) -> Answers {
-        self.heard.take().unwrap_or_default()
+        self.heard.take().map(|heard| *heard).unwrap_or_default()
     }
 
     /// Asks rustc's side, and gives its answer.

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
 
-use belljar_policy::{Policy, Request, Rules};
+use belljar_policy::{Mode, Policy, Request, Rules};
 use belljar_store::{ModuleDigest, Store};
 use belljar_wire::message::{Expand, OTHER_PROTOCOL, kind};
 
@@ -196,7 +196,8 @@ impl Expander {
         if forgotten {
             call.attempts.note(FORGOTTEN);
         }
-        if rules.keeps_state() {
+        // In report mode all macros remember: that is worth a word where there is something to remember.
+        if rules.keeps_state() && (rules.mode() == Mode::Enforce || earlier > 0) {
             call.granted(Request::State);
         }
         let lost = matches!(outcome, Err(Stopped::Gone(_) | Stopped::Failed(Cause::Unanswered)));

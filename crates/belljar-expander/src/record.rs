@@ -40,6 +40,8 @@ pub struct Attempt {
 pub enum Observation {
     /// A variable, with its value if it is set (or granted: the guest can't tell).
     Variable { name: String, value: Option<String> },
+    /// Which variables are set of those that this pattern of `belljar.toml` is about.
+    Names { pattern: String },
     /// The compiler's working directory.
     WorkingDirectory { path: String },
     /// A file, and the digest of its content if that was read. The paths of all these are absolute.

@@ -209,10 +209,15 @@ fn environ_texts(call: &Call) -> impl Iterator<Item = Vec<u8>> {
 
 fn environ_get(m: &mut [u8], call: &mut Call, pointers: u32, bytes: u32) -> Answer {
     call.granted(Request::Variables);
-    let all = call.rules.variables();
-    let seen = all.map(|(name, value)| (name.to_owned(), Some(value.to_owned())));
-    let seen = seen.map(|(name, value)| Observation::Variable { name, value });
+    let rules = &call.rules;
+    let (names, patterns) = rules.listed();
+    let set = rules.variables().map(|(name, _)| name).filter(|name| rules.names_variable(name));
+    let seen = names.into_iter().chain(set).map(|name| Observation::Variable {
+        name: name.to_owned(),
+        value: rules.variable(name).map(str::to_owned),
+    });
     call.observations.extend(seen);
+    call.observations.extend(patterns.into_iter().map(|pattern| Observation::Names { pattern }));
     write_texts(m, pointers, bytes, environ_texts(call))
 }
 

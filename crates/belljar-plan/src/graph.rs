@@ -70,7 +70,7 @@ impl MacroUnit {
     /// The manifest that the crate root belongs to: the nearest `Cargo.toml` above it.
     #[must_use]
     pub fn manifest_path(&self) -> Option<Utf8PathBuf> {
-        self.source.ancestors().skip(1).map(|dir| dir.join("Cargo.toml")).find(|path| path.is_file())
+        manifest_above(&self.source)
     }
 }
 
@@ -85,6 +85,33 @@ pub struct Plan {
     pub skipped_build_scripts: Vec<Unit>,
     /// Names of the macro packages that are to be built for their own sake.
     pub root_macros: Vec<String>,
+    /// The packages of all crate roots that are compiled, sorted by crate root.
+    pub packages: Vec<Package>,
+}
+
+/// Whose a crate root is, as the unit graph says it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Package {
+    /// The crate root, absolute.
+    pub source: Utf8PathBuf,
+    pub name: String,
+    pub version: String,
+    /// The directory of its manifest, if the package id says it.
+    pub dir: Option<Utf8PathBuf>,
+}
+
+impl Package {
+    /// The directory of its manifest.
+    #[must_use]
+    pub fn manifest_dir(&self) -> Option<Utf8PathBuf> {
+        let above = || manifest_above(&self.source)?.parent().map(Utf8Path::to_owned);
+        self.dir.clone().or_else(above)
+    }
+}
+
+/// The nearest `Cargo.toml` above a crate root.
+fn manifest_above(source: &Utf8Path) -> Option<Utf8PathBuf> {
+    source.ancestors().skip(1).map(|dir| dir.join("Cargo.toml")).find(|path| path.is_file())
 }
 
 #[derive(Deserialize)]
@@ -148,6 +175,12 @@ impl Plan {
     /// Moves every crate root below `from` to the same place below `to`.
     pub fn relocate(&mut self, from: &Utf8Path, to: &Utf8Path) {
         let sources = self.macros.iter_mut().map(|m| &mut m.source);
+        for dir in self.packages.iter_mut().filter_map(|package| package.dir.as_mut()) {
+            if let Ok(below) = dir.strip_prefix(from) {
+                *dir = to.join(below);
+            }
+        }
+        let sources = sources.chain(self.packages.iter_mut().map(|package| &mut package.source));
         let units = self.skipped.iter_mut().chain(&mut self.skipped_build_scripts).map(|u| &mut u.source);
         for source in sources.chain(units) {
             if let Ok(below) = source.strip_prefix(from) {
@@ -156,6 +189,15 @@ impl Plan {
         }
         self.skipped.sort_unstable();
         self.skipped_build_scripts.sort_unstable();
+        self.packages.sort_unstable();
+    }
+
+    /// The package whose crate this command line compiles.
+    #[must_use]
+    pub fn package(&self, args: &RustcArgs, cwd: &Utf8Path) -> Option<&Package> {
+        let source = args.source_in(cwd);
+        let at = self.packages.binary_search_by(|package| package.source.cmp(&source)).ok()?;
+        self.packages.get(at)
     }
 
     /// Is this command line's unit one that only macros need?
@@ -233,7 +275,11 @@ impl Graph {
             .filter_map(|u| Some(name_and_version(&u.pkg_id)?.0))
             .collect();
         root_macros.dedup();
+        let mut packages: Vec<Package> = self.units.iter().filter_map(GraphUnit::package).collect();
+        packages.sort_unstable();
+        packages.dedup_by(|a, b| a.source == b.source);
         Plan {
+            packages,
             root_macros,
             macros,
             skipped: only_macros(&["lib", "rlib"]),
@@ -290,6 +336,14 @@ impl GraphUnit {
                 _ => "0".to_owned(),
             },
         }
+    }
+
+    fn package(&self) -> Option<Package> {
+        let (name, version) = name_and_version(&self.pkg_id)?;
+        let path = self.pkg_id.strip_prefix("path+file://").and_then(|rest| rest.split(['#', '?']).next());
+        // What stands there as an URL is left to the file system.
+        let dir = path.filter(|path| path.starts_with('/') && !path.contains('%')).map(Utf8PathBuf::from);
+        Some(Package { source: self.target.src_path.clone(), name, version, dir })
     }
 
     fn macro_unit(&self) -> Option<MacroUnit> {

@@ -14,4 +14,4 @@ mod graph;
 
 pub use args::{CrateKind, RustcArgs, RustcCall, expanded};
 pub use cargo::{CargoCall, PlanError, Workspace};
-pub use graph::{Features, MacroUnit, PackageSource, Plan, Unit};
+pub use graph::{Features, MacroUnit, Package, PackageSource, Plan, Unit};

@@ -60,9 +60,11 @@ pub(crate) const FILE: &[Key] = &[
         default: "`\"enforce\"`",
         example: "mode = \"report\"",
         meaning: "`enforce`: what is not granted is refused. `report`: nothing is refused that a grant could allow, and the \
-                  log lists all that would have been. A macro can then read every file and variable that you can: it is for \
-                  finding out what a trusted project needs. The environment variable `BELLJAR_MODE` sets the mode for one \
-                  run, whatever the files say.",
+                  log lists all that would have been. A macro can then read every file and variable that you can, and \
+                  remembers what it did earlier in the same crate: it is for finding out what a trusted project needs. Of \
+                  two files, the one that says `enforce` counts. The environment variable `BELLJAR_MODE` sets the mode for \
+                  one run, whatever the files say; that of the command counts, not what cargo's config or a build script \
+                  makes of it.",
     },
     Key {
         name: "grant",

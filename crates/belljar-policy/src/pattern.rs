@@ -531,6 +531,12 @@ impl VariablePattern {
         }
     }
 
+    /// The one variable that it is about, unless it may be about several.
+    #[must_use]
+    pub fn exact(&self) -> Option<&str> {
+        (!self.prefix).then_some(self.name.as_str())
+    }
+
     /// Whether it is about all variables: `*`.
     #[must_use]
     pub fn is_all(&self) -> bool {

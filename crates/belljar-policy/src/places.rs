@@ -10,7 +10,7 @@ pub const FILE_NAME: &str = "belljar.toml";
 pub const MODE_VARIABLE: &str = "BELLJAR_MODE";
 
 /// Where the policy of a build comes from.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Places {
     /// `belljar.toml` at the workspace's root, whether it is there or not.
     pub workspace_file: Option<PathBuf>,

@@ -44,7 +44,7 @@ impl Policy {
             Some("report") => Some(Mode::Report),
             Some(value) => return Err(PolicyError::Mode { value: value.to_owned() }),
         };
-        let mut mode = by_variable;
+        let mut mode = None;
         let files = [(Source::Workspace, &places.workspace_file), (Source::User, &places.user_file)];
         for (source, path) in files {
             let Some(path) = path else { continue };
@@ -55,10 +55,14 @@ impl Policy {
             policy.files.push(path.clone());
             let Some(text) = read_file(path)? else { continue };
             let file = policy.read(source, path, &text)?;
-            mode = mode.or(file.mode);
+            // Whoever wants it enforced gets that, whatever somebody else's file says.
+            mode = match (mode, file.mode) {
+                (Some(Mode::Enforce), _) | (_, Some(Mode::Enforce)) => Some(Mode::Enforce),
+                (mode, of_file) => mode.or(of_file),
+            };
             policy.grants.extend(file.grants);
         }
-        policy.mode = mode.unwrap_or_default();
+        policy.mode = by_variable.or(mode).unwrap_or_default();
         Ok(policy)
     }
 

@@ -176,7 +176,7 @@ not see contradictions, or patterns that cover too much.
 In this order, the first one that says something wins for `mode`, `state`, `random`, `time` and each of `limits`; what `read`,
 `list` and `env` name adds up:
 
-1. `BELLJAR_MODE=enforce` or `report` in the environment, for the mode alone;
+1. `BELLJAR_MODE=enforce` or `report` in the environment, for the mode alone; of two files, the one that says `enforce`;
 2. `belljar.toml` at the workspace's root;
 3. the user's own defaults: `$BELLJAR_CONFIG`, else `$XDG_CONFIG_HOME/belljar/belljar.toml`, else
    `~/.config/belljar/belljar.toml`. An empty `BELLJAR_CONFIG` means none;

@@ -41,6 +41,8 @@ struct Granted {
     time: Option<(bool, Reason)>,
     limits: LimitChanges,
     manifests: Manifests,
+    /// Of the package and of the workspace, as far as they are known.
+    bases: Vec<String>,
     digest: [u8; 32],
 }
 
@@ -109,7 +111,8 @@ impl Granted {
         bases: &Bases<'_>,
         home: Option<&str>,
     ) -> Self {
-        let mut granted = Self { manifests: Manifests::of(bases, home), ..Self::default() };
+        let known = [bases.package, bases.workspace].into_iter().flatten().map(str::to_owned).collect();
+        let mut granted = Self { manifests: Manifests::of(bases, home), bases: known, ..Self::default() };
         let mut said = BTreeSet::new();
         for grant in grants {
             let reason = Reason::Grant(grant.to_string().into());
@@ -132,6 +135,9 @@ impl Granted {
             limits.memory = limits.memory.or(grant.limits.memory);
             limits.stack = limits.stack.or(grant.limits.stack);
             limits.output = limits.output.or(grant.limits.output);
+        }
+        if mode == Mode::Report {
+            granted.state = granted.state.or(Some((State::Crate, Reason::ReportMode)));
         }
         granted.digest = granted.digest_of(mode, &said);
         granted
@@ -295,6 +301,17 @@ impl Rules {
         known.into_iter().any(|path| beneath(dir, path).is_some())
     }
 
+    /// The directories that grants are relative to: the calling package and the workspace.
+    pub fn bases(&self) -> impl Iterator<Item = &str> {
+        self.granted.bases.iter().map(String::as_str)
+    }
+
+    /// What the environment says of the time at which clocks stand.
+    #[must_use]
+    pub fn source_date_epoch(&self) -> Option<&str> {
+        self.calling.environment.get(SOURCE_DATE_EPOCH).map(String::as_str)
+    }
+
     /// The compiler's working directory, to which the guest's relative paths are relative.
     #[must_use]
     pub fn cwd(&self) -> Option<&str> {
@@ -305,6 +322,22 @@ impl Rules {
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
+    }
+
+    /// What a list of all variables depends on beside the values of those in it: names that are granted one by one, set or not,
+    /// and patterns of which any variable could be set.
+    pub fn listed(&self) -> (Vec<&str>, Vec<String>) {
+        let patterns = self.granted.variables.iter().map(|(pattern, _)| pattern);
+        let names = patterns.clone().filter_map(VariablePattern::exact).collect();
+        let all = (self.mode == Mode::Report).then(|| "*".to_owned());
+        let open = patterns.filter(|pattern| pattern.exact().is_none()).map(ToString::to_string);
+        (names, open.chain(all).collect())
+    }
+
+    /// Whether a grant names this variable, or it describes the crate: it is not only given because of the mode.
+    #[must_use]
+    pub fn names_variable(&self, name: &str) -> bool {
+        describes_crate(name) || self.granted.variable(name).is_some()
     }
 
     /// All variables that are granted and set, sorted by name.
@@ -365,9 +398,12 @@ fn describes_crate(name: &str) -> bool {
         )
 }
 
+/// The time at which clocks stand that are not the real ones. Source: reproducible-builds.org, "SOURCE_DATE_EPOCH".
+pub const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+
 /// In place of what `cargo locate-project --workspace` says natively: the manifest of the workspace that the calling package is
 /// in. It is no variable of cargo's or the user's; the family of proc-macro-crate asks for it as a guest.
-const WORKSPACE_MANIFEST: &str = "BELLJAR_WORKSPACE_MANIFEST";
+pub const WORKSPACE_MANIFEST: &str = "BELLJAR_WORKSPACE_MANIFEST";
 
 fn workspace_manifest(bases: &Bases<'_>) -> Option<String> {
     let (package, workspace) = (bases.package?, bases.workspace?);

@@ -87,7 +87,7 @@ pub(crate) fn run(subcommand: &str, args: Vec<OsString>) -> Result<ExitCode, Com
             .workspace()
             .map_err(CommandError::from)
             .and_then(|workspace| {
-                prepare(&planned, &workspace, &workspace.root.join("Cargo.lock"), None, None)
+                prepare(&planned, &workspace, &workspace.root.join("Cargo.lock"), &Build::Own)
             })
             .and_then(|(plan, env)| mends_no_macro(&call, &plan).map(|()| env));
         match prepared {
@@ -103,7 +103,19 @@ pub(crate) fn run(subcommand: &str, args: Vec<OsString>) -> Result<ExitCode, Com
             }
         }
     }
+    env.extend(unplanned(&call));
     Err(hand_over(&call, env).into())
+}
+
+/// What a call is told that cargo can't plan: an alias, somebody's subcommand. What it builds goes where other sealed builds go,
+/// and is granted what the workspace grants. Where there is no workspace, there is nothing to tell.
+fn unplanned(call: &CargoCall) -> Vec<(OsString, OsString)> {
+    let Ok(workspace) = call.workspace() else { return Vec::new() };
+    let mut env = vec![(session::WORKSPACE.into(), workspace.root.into())];
+    if !has_flag(&call.args, "--target-dir") {
+        env.push(("CARGO_TARGET_DIR".into(), workspace.target_dir.join("belljar").into()));
+    }
+    env
 }
 
 /// `cargo clippy --fix` has cargo call clippy in rustc's place, with no wrapper around it.
@@ -136,15 +148,24 @@ pub(crate) fn cwd() -> Result<Utf8PathBuf, CommandError> {
     })
 }
 
+/// What kind of a build it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Build<'a> {
+    /// Of the user's own project.
+    Own,
+    /// The same, in which calls of macros are run again afterwards.
+    Probed(&'a Probing),
+    /// Of somebody else's, who is not to say what is granted. Where it was planned on a copy, that and the original.
+    Installed { moved: Option<(&'a Utf8Path, &'a Utf8Path)> },
+}
+
 /// Everything that happens before cargo: the plan, the guests and the session. Returns the plan and the environment of the
 /// build.
-/// Where the build was planned on a copy, `moved` is the copy and the original. `probing` is for the wrappers.
 pub(crate) fn prepare(
     planned: &CargoCall,
     workspace: &Workspace,
     lockfile: &Utf8Path,
-    moved: Option<(&Utf8Path, &Utf8Path)>,
-    probing: Option<&Probing>,
+    build: &Build<'_>,
 ) -> Result<(Plan, Vec<(OsString, OsString)>), CommandError> {
     let mut planned = planned.clone();
     let target_dir = workspace.target_dir.join("belljar");
@@ -155,20 +176,22 @@ pub(crate) fn prepare(
     // Another wrapper would be asked for the compiler's version, and then not be used.
     planned.env.push(("RUSTC_WRAPPER".into(), belljar_guest::current_exe()?.into()));
     let mut plan = Plan::of(&planned)?;
-    if let Some((from, to)) = moved {
+    if let Build::Installed { moved: Some((from, to)) } = *build {
         plan.relocate(from, to);
     }
     let records = guests(&planned, &plan, lockfile, workspace)?;
     let notes = target_dir.join("empty");
     empty::forget(&notes, &plan).map_err(|(path, source)| CommandError::Forget { path, source })?;
-    // What is installed from a registry has been written by somebody else.
-    let policy_root = moved.is_none().then(|| workspace.root.clone());
+    let (policy_root, probing) = match *build {
+        Build::Own => (Some(workspace.root.clone()), None),
+        Build::Probed(probing) => (Some(workspace.root.clone()), Some(probing.clone())),
+        Build::Installed { .. } => (None, None),
+    };
     seen::refresh(&seen::dir(&target_dir))
         .map_err(|(path, source)| policy::RefreshError::File { path, source })?;
     policy::prepare(policy_root.as_deref(), &policy::stamps(&target_dir), &plan, quiet(&planned.args))?;
     let root = workspace.root.clone();
-    let session =
-        Session::new(plan.clone(), records, root, policy_root, target_dir.clone(), probing.cloned());
+    let session = Session::new(plan.clone(), records, root, policy_root, target_dir.clone(), probing);
     let mut env = wrapper_env(Some(&session.write(&target_dir.join("sessions"))?))?;
     env.extend(planned.env);
     Ok((plan, env))
@@ -414,7 +437,7 @@ pub(crate) fn wrapper_env(session: Option<&Utf8Path>) -> Result<Vec<(OsString, O
 
 /// A name for this run of cargo, unlike that of any other on this machine.
 fn build_name() -> String {
-    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     format!("{}-{}", time.as_millis(), std::process::id())
 }
 

@@ -13,7 +13,7 @@ use belljar_store::{Area, Store};
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Parser;
 
-use crate::build::{self, CommandError};
+use crate::build::{self, Build, CommandError};
 use crate::{interrupt, other_wrapper, report};
 
 #[derive(Debug, thiserror::Error)]
@@ -100,7 +100,12 @@ pub(crate) fn run(args: Vec<OsString>) -> Result<ExitCode, CommandError> {
         let manifest = call.cwd.join(path).join("Cargo.toml");
         let planned = known.planned(&call, &manifest);
         let workspace = planned.workspace()?;
-        let (_, env) = build::prepare(&planned, &workspace, &workspace.root.join("Cargo.lock"), None, None)?;
+        let (_, env) = build::prepare(
+            &planned,
+            &workspace,
+            &workspace.root.join("Cargo.lock"),
+            &Build::Installed { moved: None },
+        )?;
         return Err(build::hand_over(&call, env).into());
     }
     if known.crates.is_empty() {
@@ -137,8 +142,12 @@ fn install_one(
     let manifest = copy.join(manifest.strip_prefix(&original).unwrap_or(Utf8Path::new("Cargo.toml")));
     let planned = args.planned(call, &manifest);
     let workspace = Workspace { root: copy.clone(), target_dir: dir.join("target") };
-    let (_, env) =
-        build::prepare(&planned, &workspace, &copy.join("Cargo.lock"), Some((&copy, &original)), None)?;
+    let (_, env) = build::prepare(
+        &planned,
+        &workspace,
+        &copy.join("Cargo.lock"),
+        &Build::Installed { moved: Some((&copy, &original)) },
+    )?;
     interrupt::end_if_interrupted();
     let status = build::sealed(call, env)
         .status()

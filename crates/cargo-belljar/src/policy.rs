@@ -10,7 +10,6 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
-use std::path::Path;
 
 use belljar_plan::{MacroUnit, Plan};
 use belljar_policy::{Calling, Mode, Pair, Places, Policy, PolicyError, Source, Unused, unused};
@@ -31,24 +30,18 @@ struct RulesStamp {
     rules: String,
 }
 
-/// The policy for the macros of a crate. Files are looked for at the workspace's root and in the user's configuration.
-pub(crate) fn load(calling: Calling) -> Result<Policy, PolicyError> {
-    let places = places(&calling);
-    Policy::load(calling, &places)
+/// Where the policy of a workspace is, by this process's environment: its root, and the user's configuration.
+pub(crate) fn places(workspace_root: Option<&Utf8Path>) -> Places {
+    Places::of(workspace_root.map(Utf8Path::as_std_path), |name| std::env::var_os(name))
 }
 
-/// The policy that files of this crate's surroundings make for the same crate when it is described otherwise.
-pub(crate) fn load_as(calling: Calling, surroundings: &Calling) -> Result<Policy, PolicyError> {
-    Policy::load(calling, &places(surroundings))
-}
+/// Variables that have a say in where the policy is, and in what it is.
+pub(crate) const VARIABLES: [&str; 4] =
+    [belljar_policy::MODE_VARIABLE, "BELLJAR_CONFIG", "XDG_CONFIG_HOME", "HOME"];
 
-fn places(calling: &Calling) -> Places {
-    Places::of(calling.workspace_root.as_deref().map(Path::new), |name| std::env::var_os(name))
-}
-
-/// The files on which the policy of such a crate depends, whether they are there or not.
-pub(crate) fn files(calling: &Calling) -> Vec<Utf8PathBuf> {
-    let Places { workspace_file, user_file, .. } = places(calling);
+/// The files on which such a policy depends, whether they are there or not.
+pub(crate) fn files(places: Places) -> Vec<Utf8PathBuf> {
+    let Places { workspace_file, user_file, .. } = places;
     [workspace_file, user_file]
         .into_iter()
         .flatten()
@@ -88,10 +81,10 @@ pub(crate) fn prepare(
     quiet: bool,
 ) -> Result<(), RefreshError> {
     let workspace_root = root.map(Utf8Path::to_string);
-    let policy = load(Calling { workspace_root: workspace_root.clone(), ..Calling::default() })?;
-    if !quiet {
-        warn(&policy, plan);
-    }
+    let places = places(root);
+    let policy =
+        Policy::load(Calling { workspace_root: workspace_root.clone(), ..Calling::default() }, &places)?;
+    warn(&policy, plan, quiet);
     let mut of_callers: HashMap<(String, String, Option<String>), Policy> = HashMap::new();
     let failed = |path, source| RefreshError::File { path, source };
     stamps::refresh(stamps, failed, |stamp: &RulesStamp| {
@@ -101,13 +94,9 @@ pub(crate) fn prepare(
             Entry::Vacant(new) => {
                 let (package, version, manifest_dir) = new.key().clone();
                 let workspace_root = workspace_root.clone();
-                new.insert(load(Calling {
-                    package,
-                    version,
-                    manifest_dir,
-                    workspace_root,
-                    ..Calling::default()
-                })?)
+                let calling =
+                    Calling { package, version, manifest_dir, workspace_root, ..Calling::default() };
+                new.insert(Policy::load(calling, &places)?)
             }
         };
         let rules = policy.rules(&stamp.macro_package, &stamp.macro_version).digest();
@@ -116,11 +105,14 @@ pub(crate) fn prepare(
 }
 
 /// Says what a person would want to know of this policy before a build.
-fn warn(policy: &Policy, plan: &Plan) {
+fn warn(policy: &Policy, plan: &Plan, quiet: bool) {
     if policy.mode() == Mode::Report {
         report::warning(
             "the policy's mode is `report`: macros of this build may read what you can read, and all that they read is logged",
         );
+    }
+    if quiet {
+        return;
     }
     // Who calls a macro is not in the plan: whatever a grant says of that may be so.
     let callers = policy.grants().iter().flat_map(|grant| grant.calling.iter().map(String::as_str));

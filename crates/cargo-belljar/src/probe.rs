@@ -22,7 +22,7 @@ use belljar_plan::Plan;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
-use crate::build::{self, CommandError};
+use crate::build::{self, Build, CommandError};
 use crate::{interrupt, policy, report as output, stamps};
 use report::UnitReport;
 
@@ -137,7 +137,7 @@ impl Probe {
         let probing =
             Probing { package: self.package.clone(), circumstances, reports: reports_dir.to_owned() };
         let lockfile = workspace.root.join("Cargo.lock");
-        let (plan, env) = build::prepare(&call, &workspace, &lockfile, None, Some(&probing))?;
+        let (plan, env) = build::prepare(&call, &workspace, &lockfile, &Build::Probed(&probing))?;
         self.is_in(&plan)?;
 
         let dir = policy::stamps(&belljar_dir);

@@ -6,17 +6,19 @@
 use std::time::Duration;
 
 use belljar_guest::GuestRecord;
-use belljar_plan::{Plan, RustcArgs};
+use belljar_plan::{Package, Plan, RustcArgs};
+use belljar_policy::Places;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::probe::Probing;
+use crate::{policy, seen};
 
 /// Environment variable with the path of the session file.
 pub(crate) const VARIABLE: &str = "BELLJAR_SESSION";
 
 /// Environment variable with the user's workspace root, for wrappers without a session; `cargo belljar init` writes it
-/// into cargo's config.
+/// into cargo's config, and the command into the environment of calls that can't be planned.
 pub(crate) use belljar_guest::WORKSPACE;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -31,6 +33,10 @@ pub(crate) struct Session {
     pub(crate) policy_root: Option<Utf8PathBuf>,
     /// belljar's part of the target directory.
     pub(crate) belljar_dir: Utf8PathBuf,
+    /// What decides the policy beside the project. A build script can change the environment that a wrapper sees.
+    pub(crate) places: Places,
+    /// The names of the variables that the command had.
+    pub(crate) variables: Vec<String>,
     /// Calls that are to be run again when a compiler has ended.
     pub(crate) probing: Option<Probing>,
 }
@@ -55,7 +61,8 @@ impl Session {
         probing: Option<Probing>,
     ) -> Self {
         let belljar = belljar_guest::version_line();
-        Self { belljar, plan, records, workspace_root, policy_root, belljar_dir, probing }
+        let (places, variables) = (policy::places(policy_root.as_deref()), seen::variables());
+        Self { places, variables, belljar, plan, records, workspace_root, policy_root, belljar_dir, probing }
     }
 
     /// Where it is noted which units were left empty.
@@ -95,6 +102,11 @@ impl Session {
 
     pub(crate) fn skips(&self, args: &RustcArgs, cwd: &Utf8Path) -> bool {
         self.plan.skips(args, cwd)
+    }
+
+    /// The package whose crate this command line compiles.
+    pub(crate) fn package(&self, args: &RustcArgs, cwd: &Utf8Path) -> Option<&Package> {
+        self.plan.package(args, cwd)
     }
 
     pub(crate) fn record(&self, args: &RustcArgs, cwd: &Utf8Path) -> Option<&GuestRecord> {

@@ -20,6 +20,11 @@ pub(crate) trait Stamp: Serialize + DeserializeOwned + PartialEq {
     /// What it is about, apart from what was so: its file's name is a digest of this.
     fn about(&self) -> Vec<&str>;
 
+    /// Whether both say the same to whoever depends on them.
+    fn says_the_same(&self, other: &Self) -> bool {
+        self == other
+    }
+
     fn path(&self, dir: &Utf8Path) -> Utf8PathBuf {
         dir.join(format!("{}.json", digest(&self.about())))
     }
@@ -28,7 +33,7 @@ pub(crate) trait Stamp: Serialize + DeserializeOwned + PartialEq {
     fn put(&self, dir: &Utf8Path) -> io::Result<Utf8PathBuf> {
         let path = self.path(dir);
         match read::<Self>(&path) {
-            Some(there) if there == *self => {}
+            Some(there) if there.says_the_same(self) => {}
             // Whoever depends on what it said is to be compiled again.
             Some(_) => write(&path, self, SystemTime::now())?,
             None => write(&path, self, long_ago())?,
@@ -70,7 +75,9 @@ pub(crate) fn refresh<S: Stamp, E>(
             Some(stamp) => {
                 let now = now(&stamp)?;
                 if now != stamp {
-                    write(&path, &now, SystemTime::now()).map_err(|e| failed(path, e))?;
+                    let of_stamp = || path.metadata()?.modified();
+                    let time = if now.says_the_same(&stamp) { of_stamp() } else { Ok(SystemTime::now()) };
+                    time.and_then(|time| write(&path, &now, time)).map_err(|e| failed(path, e))?;
                 }
             }
         }

@@ -29,7 +29,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::session::{self, Session};
 use crate::{interrupt, policy, report};
-use afterwards::Compilation;
+use afterwards::{Compilation, Stamped};
 
 /// First argument of an expander that a shim starts.
 pub(crate) const EXPANDER: &str = "__expander";
@@ -136,12 +136,14 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
     }
     let compilation = compilation(compilers, rustc_args, &unit, &cwd, session.as_ref());
     let recorder = Arc::default();
-    let calling = compilation.calling.clone();
+    let (calling, places) = (compilation.calling.clone(), compilation.places.clone());
     // As it came: where it was too long for a command line, it still is.
     let command = command(compilers, given_args);
     let probing = session.as_ref().and_then(|session| session.probing.as_ref());
     let tape = probing.map(|probing| Arc::new(Tape::of(vec![probing.package.clone()])));
-    let status = with_expander(command, &name(compilers), &recorder, tape.clone(), || policy::load(calling))?;
+    let status = with_expander(command, &name(compilers), &recorder, tape.clone(), move || {
+        Policy::load(calling, &places)
+    })?;
     compilation.finish(&recorder, status.success())?;
     if let (Some(probing), Some(tape)) = (probing, tape) {
         compilation.probe(probing, &tape)?;
@@ -168,13 +170,27 @@ fn compilation(
     let crate_name = unit.crate_name.clone().unwrap_or_default();
     let mut calling = calling(&crate_name);
     calling.workspace_root = policy_root(session).map(Utf8PathBuf::into_string);
+    // A build script can say for its own package that it is another one: then that is what its macros see, but not what is
+    // granted to them.
+    if let Some(package) = session.and_then(|session| session.package(unit, cwd)) {
+        calling.package = package.name.clone();
+        calling.version = package.version.clone();
+        calling.manifest_dir = package.manifest_dir().map(Utf8PathBuf::into_string);
+    }
+    let places = match session {
+        Some(session) => session.places.clone(),
+        None => policy::places(configured_root().as_deref()),
+    };
     let has = |flag: &str| args.iter().any(|arg| arg.to_str().is_some_and(|arg| arg.starts_with(flag)));
     Compilation {
         // Where plain cargo is sealed too, no command may come by to look after the stamps.
-        policy_files: match session {
-            Some(_) if configured_root().is_none() => Vec::new(),
-            _ => policy::files(&calling),
+        stamped: match session {
+            Some(session) if configured_root().is_none() => {
+                Stamped::ByCommand { variables: session.variables.clone() }
+            }
+            _ => Stamped::ByNobody { policy_files: policy::files(places.clone()) },
         },
+        places,
         unit: Compilation::unit_of(unit),
         program: Path::new(&name(compilers)).file_name().unwrap_or_default().to_string_lossy().into_owned(),
         dep_info: Compilation::dep_info_of(unit, cwd),
@@ -332,9 +348,10 @@ pub(crate) fn expander(arguments: &[OsString]) -> ExitCode {
     let socket = UnixStream::from(fd);
     let mut calling = calling(&crate_name);
     let root = configured_root().or_else(|| argument(1));
+    let policy_places = policy::places(root.as_deref());
     calling.workspace_root = root.map(Utf8PathBuf::into_string);
-    let policy = policy::load(calling.clone());
-    let compilation = Compilation::served(calling, crate_name, argument(2));
+    let policy = Policy::load(calling.clone(), &policy_places);
+    let compilation = Compilation::served(calling, policy_places, crate_name, argument(2));
     let recorder = Arc::default();
     let ended = {
         let recorder = Arc::clone(&recorder);

@@ -122,7 +122,7 @@ fn in_report_mode_nothing_breaks_and_all_is_listed() {
             serde_json::from_str::<serde_json::Value>(line).unwrap()["what"].as_str().unwrap().to_owned()
         })
         .collect();
-    assert_eq!(names, ["read", "env"]);
+    assert_eq!(names, ["read", "env", "state"]);
     // What is enforced again is enforced on what was built in the other mode.
     with(&["check"], "enforce").failed();
     let wrong = with(&["check"], "off").failed().stderr;
@@ -225,4 +225,90 @@ fn grants_that_do_nothing_are_reported() {
     let unused: Vec<&str> =
         log.lines().filter(|line| line.contains("belljar.toml:") && !line.contains("granted")).collect();
     assert!(unused.len() == 2 && unused[0].contains("belljar.toml:5"), "{log}");
+}
+
+const SECRET: &str =
+    "[[grant]]\nmacro = \"asks\"\nfor = \"trusted\"\nenv = [\"MY_VARIABLE\"]\nreason = \"a test\"\n";
+
+#[test]
+fn calls_that_can_not_be_planned_are_granted_what_the_workspace_grants() {
+    let store = Store::with_toolchain();
+    let project = project("println!(\"{}\", asks::var!(\"MY_VARIABLE\"));");
+    project.file("belljar.toml", &SECRET.replace("trusted", "app"));
+    project.file(".cargo/config.toml", "[alias]\nxx = \"run -q\"\n");
+    let mut command = project.belljar(&["xx"]);
+    assert_eq!(run(store.of(&mut command).env("MY_VARIABLE", "mine")).ok().stdout, "mine\n");
+    assert!(
+        !project.root().join("target/debug").exists(),
+        "it is a sealed build, and stands with the others"
+    );
+}
+
+#[test]
+fn neither_cargos_config_nor_a_build_script_decides_what_is_granted() {
+    let store = Store::with_toolchain();
+    let project = project("println!(\"{}.\", asks::var!(\"MY_VARIABLE\"));");
+    project
+        .file("belljar.toml", SECRET)
+        .file(".cargo/config.toml", "[env]\nBELLJAR_MODE = \"report\"\n")
+        .file(
+            "app/build.rs",
+            "fn main() {\n    println!(\"cargo::rustc-env=CARGO_PKG_NAME=trusted\");\n    \
+             println!(\"cargo::rustc-env=BELLJAR_MODE=report\");\n    println!(\"cargo::rustc-env=CARGO_MANIFEST_DIR=/\");\n}\n",
+        );
+    let mut command = project.belljar(&["run", "-q"]);
+    assert_eq!(run(store.of(&mut command).env("MY_VARIABLE", "mine")).ok().stdout, ".\n");
+}
+
+#[test]
+fn whoever_wants_grants_enforced_gets_that() {
+    let store = Store::with_toolchain();
+    let project = project("println!(\"{}.\", asks::var!(\"MY_VARIABLE\"));");
+    project.file("belljar.toml", "mode = \"report\"\n").file("mine.toml", "mode = \"enforce\"\n");
+    let says = |config: &str| {
+        let mut command = project.belljar(&["run", "-q"]);
+        let done = run(store.of(&mut command).env("MY_VARIABLE", "mine").env("BELLJAR_CONFIG", config)).ok();
+        (done.stdout, done.stderr.contains("the policy's mode is `report`"))
+    };
+    assert_eq!(says(""), ("mine.\n".to_owned(), true), "it is said whatever else is not");
+    let mine = project.root().join("mine.toml");
+    assert_eq!(says(mine.to_str().unwrap()), (".\n".to_owned(), false));
+}
+
+#[test]
+fn what_is_installed_grants_itself_nothing() {
+    let store = Store::with_toolchain();
+    let project = project("println!(\"{}.\", asks::var!(\"MY_VARIABLE\"));");
+    project.file("belljar.toml", "mode = \"report\"\n");
+    let root = project.root().join("installed");
+    let mut command = project.belljar(&["install", "-q", "--path", "app", "--root", root.to_str().unwrap()]);
+    run(store.of(&mut command).env("MY_VARIABLE", "mine")).ok();
+    assert_eq!(run(&mut project.program(&root.join("bin/app"))).ok().stdout, ".\n");
+}
+
+#[test]
+fn a_build_ends_with_what_was_refused() {
+    let store = Store::with_toolchain();
+    let project = project("println!(\"{}\", asks::var!(\"MY_VARIABLE\"));");
+    let last = |args: &[&str]| {
+        let done = run(store.of(&mut project.belljar(args)));
+        let at = done.stderr.rfind("note: belljar refused").map(|at| done.stderr[at..].trim_end().to_owned());
+        (done.code, at)
+    };
+    let said =
+        "note: belljar refused macros of `app` something: `cargo belljar log --last --outcome refused`";
+    assert_eq!(last(&["build"]), (Some(0), Some(said.to_owned())));
+    // Nothing was compiled: cargo repeats the crate's own note, and there is no more to say.
+    let (code, again) = last(&["build"]);
+    assert!(code == Some(0) && again.unwrap().starts_with("note: belljar refused what macros of this crate"));
+    project.file("app/src/main.rs", "fn main() {\n    asks::text!(\"it's {a} text.txt\");\n}\n");
+    let (code, said) = last(&["build"]);
+    let said = said.unwrap();
+    assert_eq!(code, Some(101));
+    assert!(
+        said.contains(
+            "\n  help: if that is why this fails, and you want it: cargo belljar allow asks --read "
+        ),
+        "{said}"
+    );
 }

@@ -35,7 +35,7 @@ pub fn year(_: TokenStream) -> TokenStream {
 /// How long it takes.
 #[proc_macro]
 pub fn took(_: TokenStream) -> TokenStream {
-    literal(std::time::Instant::now().elapsed())
+    literal(std::time::Instant::now().elapsed().as_nanos())
 }
 
 /// The working directory.
@@ -152,7 +152,7 @@ fn it_says_where_and_how_outputs_differ() {
     let shown = done.stdout.replace(root, "[WS]").replace(above, "[ABOVE]");
     insta::assert_snapshot!(shown);
     // One circumstance alone.
-    let done = probe(&store, &project, &["asks", "-q", "--with", "clock", "-p", "app"]).ok();
+    let done = probe(&store, &project, &["asks", "--with", "clock", "-q", "-p", "app"]).ok();
     assert!(done.stdout.ends_with("asks: its outputs depend on none of these\n"), "{}", done.stdout);
     assert!(!done.stdout.contains("seed"), "{}", done.stdout);
 }

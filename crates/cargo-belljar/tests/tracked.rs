@@ -45,6 +45,26 @@ pub fn exists(input: TokenStream) -> TokenStream {
     literal(path(input).exists().to_string())
 }
 
+/// The time, in seconds.
+#[proc_macro]
+pub fn now(_: TokenStream) -> TokenStream {
+    literal(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs().to_string())
+}
+
+/// All variables that it is given whose names begin so.
+#[proc_macro]
+pub fn all(input: TokenStream) -> TokenStream {
+    let start = argument(input);
+    let all = std::env::vars().filter(|(name, _)| name.starts_with(&start));
+    literal(all.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" "))
+}
+
+/// What belljar says of the workspace.
+#[proc_macro]
+pub fn workspace(_: TokenStream) -> TokenStream {
+    literal(std::env::var("BELLJAR_WORKSPACE_MANIFEST").unwrap())
+}
+
 /// The value of a variable.
 #[proc_macro]
 pub fn var(input: TokenStream) -> TokenStream {
@@ -228,4 +248,130 @@ fn what_was_refused_can_be_granted_later() {
     assert_eq!(plain(), "permission denied\n");
     project.file("belljar.toml", POLICY);
     assert_eq!(plain(), "two\n");
+}
+
+/// The workspace, with this in the place of what `shop` does.
+fn shop_does(name: &str, expression: &str, grants: &str) -> Project {
+    let project = workspace(name);
+    project.file("shop/src/main.rs", &format!("fn main() {{\n    println!(\"{{}}\", {expression});\n}}\n"));
+    project.file("belljar.toml", &format!("{POLICY}{grants}"));
+    project
+}
+
+#[test]
+fn files_that_come_with_an_old_time() {
+    let store = Store::with_toolchain();
+    let project =
+        shop_does("old", "asks::text!(\"texts/b.txt\").to_owned() + asks::exists!(\"maybe.txt\")", "");
+    let build = || built(&store, project.belljar(&BUILD));
+    let says = || run(store.of(&mut project.belljar(&["run", "-q", "-p", "shop"]))).ok().stdout;
+    build();
+    assert_eq!(says(), "twofalse\n");
+    let moved = |text: &str, to: &str| {
+        project.file("elsewhere", text);
+        let from = project.root().join("elsewhere");
+        let file = fs::File::options().write(true).open(&from).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000)).unwrap();
+        fs::rename(from, project.root().join(to)).unwrap();
+    };
+    moved("old", "shop/maybe.txt");
+    assert_eq!(build(), set(&["shop"]), "a file that was not there");
+    assert_eq!(says(), "twotrue\n");
+    moved("TWO", "shop/texts/b.txt");
+    assert_eq!(build(), set(&["shop"]), "another file, as long as the one before");
+    assert_eq!(says(), "TWOtrue\n");
+    assert_eq!(build(), BTreeSet::new());
+}
+
+#[test]
+fn the_time_at_which_clocks_stand() {
+    let store = Store::with_toolchain();
+    let project = shop_does("clocks", "asks::now!()", "");
+    let build = |time: &str| {
+        let mut command = project.belljar(&BUILD);
+        command.env("SOURCE_DATE_EPOCH", time);
+        built(&store, command)
+    };
+    build("1000");
+    assert_eq!(build("1000"), BTreeSet::new());
+    // Whoever looks at a file sees that time in it, too.
+    assert_eq!(build("2000"), set(&["shop", "web"]));
+}
+
+#[test]
+fn all_variables() {
+    let store = Store::with_toolchain();
+    let grant =
+        "[[grant]]\nmacro = \"asks\"\nfor = \"shop\"\nenv = [\"APP_*\", \"APPEAR\"]\nreason = \"all\"\n";
+    let project = shop_does("variables", "asks::all!(\"APP\")", grant);
+    let with = |command: &mut Command, variables: &[(&str, &str)]| {
+        command.env_remove("APP_A").envs(variables.iter().copied());
+    };
+    let build = |variables: &[(&str, &str)]| {
+        let mut command = project.belljar(&BUILD);
+        with(&mut command, variables);
+        built(&store, command)
+    };
+    let nothing = BTreeSet::new();
+    build(&[("APP_A", "1"), ("OTHER", "1")]);
+    assert_eq!(build(&[("APP_A", "1"), ("OTHER", "2"), ("MORE", "3")]), nothing, "others");
+    assert_eq!(build(&[("APP_A", "2")]), set(&["shop"]), "a value");
+    assert_eq!(
+        build(&[("APP_A", "2"), ("APP_B", "")]),
+        set(&["shop"]),
+        "a variable that the pattern is about"
+    );
+    assert_eq!(build(&[("APP_A", "2"), ("APP_B", ""), ("APPEAR", "x")]), set(&["shop"]), "one by its name");
+    assert_eq!(build(&[("APP_A", "2"), ("APP_B", ""), ("APPEAR", "x")]), nothing);
+    let mut says = project.belljar(&["run", "-q", "-p", "shop"]);
+    with(&mut says, &[("APP_A", "2"), ("APP_B", ""), ("APPEAR", "x")]);
+    assert_eq!(run(store.of(&mut says)).ok().stdout, "APPEAR=x APP_A=2 APP_B=\n");
+    assert_eq!(build(&[]), set(&["shop"]), "all of them are gone");
+}
+
+#[test]
+fn in_report_mode_no_value_is_written_down_that_only_the_mode_gives() {
+    let store = Store::with_toolchain();
+    let project = shop_does("secrets", "asks::all!(\"SECRET\")", "");
+    let mut command = project.belljar(&BUILD);
+    command.env("SECRET_TOKEN", "abc-secret").env("BELLJAR_MODE", "report");
+    built(&store, command);
+    let texts =
+        support::files(&project.root().join("target"), |name| name.ends_with(".d") || name.contains("json"));
+    assert!(!texts.is_empty());
+    for file in texts {
+        let bytes = fs::read(&file).unwrap();
+        assert!(!String::from_utf8_lossy(&bytes).contains("abc-secret"), "{}", file.display());
+    }
+}
+
+#[test]
+fn what_belljar_itself_says_is_no_input() {
+    let store = Store::with_toolchain();
+    let project = shop_does("own", "asks::workspace!()", "");
+    let build = || built(&store, project.belljar(&BUILD));
+    build();
+    assert_eq!(build(), BTreeSet::new());
+    run(store.of(&mut project.belljar(&["init"]))).ok();
+    let plain = || built(&store, project.cargo(&BUILD));
+    plain();
+    assert_eq!(plain(), BTreeSet::new());
+}
+
+#[test]
+fn under_plain_cargo_the_mode_and_seeds_are_inputs_too() {
+    let store = Store::with_toolchain();
+    let project = shop_does("modes", "asks::var!(\"SHOP\").to_owned() + asks::now!()", "");
+    run(store.of(&mut project.belljar(&["init"]))).ok();
+    let plain = |mode: Option<&str>| {
+        let mut command = project.cargo(&["run", "-q", "-p", "shop"]);
+        command.env("SHOP", "open ").env("SOURCE_DATE_EPOCH", "1000");
+        mode.map(|mode| command.env("BELLJAR_MODE", mode));
+        run(store.of(&mut command)).ok().stdout
+    };
+    assert_eq!(plain(Some("report")), "open 1000\n");
+    assert_eq!(plain(None), "environment variable not found1000\n", "nothing of it is left");
+    let real = "[[grant]]\nmacro = \"asks\"\nfor = \"shop\"\ntime = true\nreason = \"the real time\"\n";
+    project.file("belljar.toml", &format!("{POLICY}{real}"));
+    assert_ne!(plain(None), "environment variable not found1000\n");
 }

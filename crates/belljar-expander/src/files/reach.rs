@@ -135,7 +135,7 @@ pub(crate) fn read_link(call: &mut Call, link: &OwnedFd, name: &str) -> Result<S
 /// is in those may come from anybody: of links, only those above them are the user's own. A grant by an absolute path
 /// is of what the user calls so.
 fn trusted<'a>(rules: &'a Rules, root: &'a str, name: &str, follow: bool) -> &'a str {
-    let bases = [rules.variable("CARGO_MANIFEST_DIR"), rules.cwd()].into_iter().flatten();
+    let bases = rules.bases().chain(rules.cwd());
     let of_user = bases.filter(|base| beneath(base, name).is_some()).max_by_key(|base| base.len());
     match of_user {
         Some(base) => base,

@@ -84,10 +84,11 @@ pub(super) fn fd_fdstat_set_rights(_: &mut [u8], call: &mut Call, fd: u32, _: u6
 }
 
 pub(super) fn fd_filestat_get(m: &mut [u8], call: &mut Call, fd: u32, at: u32) -> Answer {
-    let stat = match (call.files.file(fd), call.files.directory(fd)) {
-        (Some(file), _) => filestat(call, &file.name, &file.stat),
-        (_, Some(directory)) => filestat(call, &directory.name, &directory.stat),
-        (None, None) => {
+    let open = call.files.file(fd).map(|file| (file.name.clone(), file.stat));
+    let open = open.or_else(|| call.files.directory(fd).map(|dir| (dir.name.clone(), dir.stat)));
+    let stat = match open {
+        Some((name, stat)) => filestat(call, &name, &stat),
+        None => {
             let mut stat = [0; 64];
             stat[16] = file_type(call, fd)?;
             stat

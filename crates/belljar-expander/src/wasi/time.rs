@@ -2,17 +2,21 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use belljar_policy::Request;
+use belljar_policy::{Request, SOURCE_DATE_EPOCH};
 
 use super::{Answer, Refusal, errno, error};
 use crate::guest::Call;
 use crate::memory;
+use crate::record::Observation;
 
 /// Nanoseconds by which reading a clock advances it.
 pub(crate) const STEP: u64 = 1_000_000;
 
 /// 2000-01-01T00:00:00Z in seconds.
 const EPOCH: u64 = 946_684_800;
+
+/// The number of the wall clock.
+const WALL: u32 = 0;
 
 /// Things that one poll may wait for.
 const MAX_EVENTS: u32 = 4096;
@@ -52,12 +56,22 @@ impl Clock {
 
     fn now(&mut self, clock: u32) -> Result<u64, Refusal> {
         match clock {
-            0 => Ok(self.wall()),
+            WALL => Ok(self.wall()),
             1..=3 => {
                 self.elapsed = self.elapsed.saturating_add(self.step);
                 Ok(self.elapsed)
             }
             _ => error(errno::INVAL),
+        }
+    }
+}
+
+impl Call {
+    /// The guest sees the time at which clocks stand, if they do.
+    pub(super) fn see_fixed_time(&mut self) {
+        if self.wasi.clock.fixed().is_some() {
+            let value = self.rules.source_date_epoch().map(str::to_owned);
+            self.observations.insert(Observation::Variable { name: SOURCE_DATE_EPOCH.to_owned(), value });
         }
     }
 }
@@ -74,6 +88,9 @@ pub(super) fn clock_res_get(m: &mut [u8], call: &mut Call, clock: u32, at: u32) 
 pub(super) fn clock_time_get(m: &mut [u8], call: &mut Call, clock: u32, _precision: u64, at: u32) -> Answer {
     let now = call.wasi.clock.now(clock)?;
     call.granted(Request::Clock);
+    if clock == WALL {
+        call.see_fixed_time();
+    }
     Ok(memory::write_u64(m, at, now)?)
 }
 

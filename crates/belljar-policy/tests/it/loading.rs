@@ -170,7 +170,7 @@ fn report_mode_gives_what_could_be_granted_and_says_so() {
 }
 
 #[test]
-fn the_mode_is_the_environments_then_the_workspaces_then_the_users() {
+fn the_mode_is_the_environments_and_else_enforced_if_a_file_says_so() {
     let mode = |workspace, user, variable: Option<&str>| {
         let dir = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| {
@@ -190,6 +190,7 @@ fn the_mode_is_the_environments_then_the_workspaces_then_the_users() {
     assert_eq!(mode("", "", None), Mode::Enforce);
     assert_eq!(mode("", report, None), Mode::Report);
     assert_eq!(mode("mode = \"enforce\"", report, None), Mode::Enforce);
+    assert_eq!(mode(report, "mode = \"enforce\"", None), Mode::Enforce);
     assert_eq!(mode(report, "", Some("enforce")), Mode::Enforce);
     assert_eq!(mode("", "", Some("report")), Mode::Report);
 }

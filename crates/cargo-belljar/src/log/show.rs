@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
-use belljar_policy::{Calling, Outcome, Request, Source, Used, unused};
+use belljar_policy::{Calling, Outcome, Policy, Request, Source, Used, unused};
 use camino::Utf8Path;
 use serde::Serialize;
 
@@ -238,7 +238,8 @@ fn idle_grants(
     belljar_dir: &Utf8Path,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let policy = policy::load(Calling { workspace_root: Some(root.to_string()), ..Calling::default() });
+    let calling = Calling { workspace_root: Some(root.to_string()), ..Calling::default() };
+    let policy = Policy::load(calling, &policy::places(Some(root)));
     // Its mistakes are for the next build to tell.
     let Ok(policy) = policy else { return Ok(()) };
     let granted: Vec<(Calling, &Entry, Request)> = logs

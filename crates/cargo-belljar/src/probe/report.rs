@@ -263,7 +263,28 @@ mod tests {
         let steady = UnitReport { changed: vec![], calls: 1, failed: 0, ..report() };
         text(&[steady], "askama_derive", &mut out).unwrap();
         let shown = anstream::adapter::strip_str(&String::from_utf8(out).unwrap()).to_string();
-        insta::assert_snapshot!(shown, @"");
+        insta::assert_snapshot!(shown, @r#"
+        askama_derive 0.14.0 in web 0.1.0: 2 calls, and 1 without an output
+          random seed       same
+          clock             1 of 2 differ
+            `derive(Template)` at src/main.rs:12
+              the same tokens, with other spans
+          package path      2 of 2 differ
+            `derive(Template)` at src/main.rs:12
+              was  include_bytes ! ( "/ws/a�[31m" )
+              now  include_bytes ! ( "/other/a" )
+            `derive(Template)` at src/main.rs:12
+              now  no output: no such file
+          working directory 1 of 2 differ
+            `derive(Template)` at src/main.rs:12
+              now  it asks the compiler for something else: the place of a token
+          order of calls    not tried: no room
+
+        askama_derive: its outputs depend on: clock, working directory, package path
+        askama_derive 0.14.0 in web 0.1.0: 1 call
+
+        askama_derive: its outputs depend on none of these
+        "#);
     }
 
     #[test]

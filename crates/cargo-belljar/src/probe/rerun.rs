@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 
 use belljar_expander::{Config, Differs, Moved, Reply, Tape, TapedCall, replay};
-use belljar_policy::Calling;
+use belljar_policy::{Calling, Places, Policy};
 use belljar_store::Store;
 
 use super::report::{Changed, EXAMPLES, Example, UnitReport};
 use super::{Circumstance, Probing};
-use crate::policy;
 
 /// Where nothing is: another working directory.
 const NOWHERE: &str = "/belljar-probe";
@@ -24,7 +23,7 @@ const ANOTHER_STEP: u64 = 3_600_000_000_000;
 pub(crate) fn reports(
     probing: &Probing,
     tape: &Tape,
-    calling: &Calling,
+    (calling, places): (&Calling, &Places),
     crate_name: &str,
     store: &Result<Store, String>,
 ) -> Vec<UnitReport> {
@@ -34,7 +33,7 @@ pub(crate) fn reports(
         let all = taped.calls.iter().filter(|call| call.macro_name.version == *version);
         let calls: Vec<TapedCall> = all.cloned().collect();
         let done = calls.iter().filter(|call| matches!(call.reply, Reply::Done(_))).count();
-        let rerun = Rerun { calls: &calls, calling, store };
+        let rerun = Rerun { calls: &calls, calling, places, store };
         let unsteady = Some(rerun.changed(None)).filter(|c| c.differ > 0 || c.not_done.is_some());
         let changed = match &unsteady {
             Some(_) => Vec::new(),
@@ -59,6 +58,7 @@ pub(crate) fn reports(
 struct Rerun<'a> {
     calls: &'a [TapedCall],
     calling: &'a Calling,
+    places: &'a Places,
     store: &'a Result<Store, String>,
 }
 
@@ -109,7 +109,7 @@ impl Rerun<'_> {
             }
             _ => {}
         }
-        let policy = policy::load_as(calling, self.calling).map_err(|e| e.to_string())?;
+        let policy = Policy::load(calling, self.places).map_err(|e| e.to_string())?;
         let mut config = Config { moved, ..Config::of_environment(store, policy) };
         match circumstance {
             Some(Circumstance::Seed) => config.seed = b"cargo belljar probe".to_vec(),

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use belljar_expander::{Observation, Recorded, Recorder, Tape};
 use belljar_plan::RustcArgs;
-use belljar_policy::{Calling, Outcome};
+use belljar_policy::{Calling, Outcome, Places};
 use belljar_store::Store;
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::tracked::Inputs;
+use super::tracked::{Inputs, never};
 use crate::log::{self, Entry, Header};
 use crate::probe::{Probing, report as probe_report, rerun};
 use crate::{policy, refused, report};
@@ -29,14 +29,24 @@ pub(crate) struct Compilation {
     pub(crate) unit: String,
     /// belljar's part of the target directory, if there is one.
     pub(crate) belljar_dir: Option<Utf8PathBuf>,
-    /// The files of the policy, where no command looks after stamps.
-    pub(crate) policy_files: Vec<Utf8PathBuf>,
+    pub(crate) stamped: Stamped,
+    /// Where its policy is.
+    pub(crate) places: Places,
     /// What the compiler writes its dep-info to.
     pub(crate) dep_info: Option<Utf8PathBuf>,
     /// Whether what is refused is worth a word though all went well.
     pub(crate) shows_notes: bool,
     /// Whether messages are to be JSON, as cargo has rustc write them.
     pub(crate) json: bool,
+}
+
+/// Whether what cargo can't watch is looked after.
+#[derive(Debug)]
+pub(crate) enum Stamped {
+    /// The command does so, before each build. These are the names of the variables that it had.
+    ByCommand { variables: Vec<String> },
+    /// Plain cargo is sealed too, and no command may come by.
+    ByNobody { policy_files: Vec<Utf8PathBuf> },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +64,12 @@ pub(crate) enum AfterwardsError {
 impl Compilation {
     /// One whose compiler is not belljar's child: rustdoc, an editor's server. There is nobody to tell anything, and the log of
     /// the last process that worked on a package is kept.
-    pub(crate) fn served(calling: Calling, crate_name: String, belljar_dir: Option<Utf8PathBuf>) -> Self {
+    pub(crate) fn served(
+        calling: Calling,
+        places: Places,
+        crate_name: String,
+        belljar_dir: Option<Utf8PathBuf>,
+    ) -> Self {
         let of = format!("{}\0{}\0{crate_name}", calling.package, calling.version);
         let digest = blake3::hash(of.as_bytes()).to_hex();
         Self {
@@ -63,7 +78,8 @@ impl Compilation {
             crate_name,
             program: "served".to_owned(),
             belljar_dir,
-            policy_files: Vec::new(),
+            stamped: Stamped::ByNobody { policy_files: Vec::new() },
+            places,
             dep_info: None,
             shows_notes: false,
             json: false,
@@ -120,7 +136,7 @@ impl Compilation {
     /// Runs what is on the tape again, and writes down what differed.
     pub(crate) fn probe(&self, probing: &Probing, tape: &Tape) -> Result<(), AfterwardsError> {
         let store = Store::open_default().map_err(|e| e.to_string());
-        let reports = rerun::reports(probing, tape, &self.calling, &self.crate_name, &store);
+        let reports = rerun::reports(probing, tape, (&self.calling, &self.places), &self.crate_name, &store);
         probe_report::write(&probing.reports, &self.unit, &reports)
             .map_err(|source| AfterwardsError::Write { path: probing.reports.clone(), source })
     }
@@ -136,8 +152,12 @@ impl Compilation {
         let belljar_dir = self.belljar_dir.as_deref();
         let root = belljar_dir.unwrap_or(Utf8Path::new("/belljar"));
         let failed = |source| AfterwardsError::Write { path: root.to_owned(), source };
+        let variables = match &self.stamped {
+            Stamped::ByCommand { variables } => Some(variables.as_slice()),
+            Stamped::ByNobody { .. } => None,
+        };
         let inputs_of = |seen: &mut dyn Iterator<Item = &Observation>| {
-            Inputs::of(seen, belljar_dir, self.policy_files.is_empty()).map_err(failed)
+            Inputs::of(seen, belljar_dir, variables).map_err(failed)
         };
         let mut inputs = inputs_of(&mut recorded.observations.iter())?;
         if let Some(dir) = belljar_dir {
@@ -146,19 +166,23 @@ impl Compilation {
                 inputs.files.insert(stamp.map_err(failed)?);
             }
         }
-        let asked = |outcome| !matches!(outcome, Outcome::Withheld | Outcome::Fixed);
-        if recorded.attempts.iter().any(|attempt| asked(attempt.outcome)) {
-            let file =
-                |path: &Utf8PathBuf| Observation::File { path: path.to_string(), size: 0, digest: None };
-            let absent = |path: &Utf8PathBuf| Observation::Absent { path: path.to_string() };
-            let files = self.policy_files.iter();
-            let seen: Vec<_> =
-                files.map(|path| if path.is_file() { file(path) } else { absent(path) }).collect();
+        // Clocks and random numbers, too: a policy can say what they are.
+        let asked = recorded.attempts.iter().any(|attempt| attempt.outcome != Outcome::Withheld);
+        if let Stamped::ByNobody { policy_files } = &self.stamped
+            && asked
+        {
+            let of_policy = |path: &Utf8PathBuf| match path.is_file() {
+                true => Observation::File { path: path.to_string(), size: 0, digest: None },
+                false => Observation::Absent { path: path.to_string() },
+            };
+            let seen: Vec<_> = policy_files.iter().map(of_policy).collect();
             inputs.files.append(&mut inputs_of(&mut seen.iter())?.files);
+            let decisive =
+                policy::VARIABLES.iter().map(|name| ((*name).to_owned(), std::env::var(name).ok()));
+            inputs.variables.extend(decisive);
         }
-        let untracked = root.join("untracked");
         inputs
-            .add_to(dep_info, &untracked)
+            .add_to(dep_info, &never(belljar_dir))
             .map_err(|source| AfterwardsError::DepInfo { path: dep_info.clone(), source })
     }
 }

@@ -8,9 +8,9 @@
 //! | seen | cargo watches |
 //! |---|---|
 //! | a variable, set or not | the variable |
-//! | a file | the file |
-//! | that nothing is there | a directory of belljar's with a link in it that leads there |
-//! | the names in a directory, that something is one, where a link leads | a [stamp](crate::seen) |
+//! | a file | the file, and a [stamp](crate::seen) for when its time doesn't tell |
+//! | that nothing is there | a directory of belljar's with a link in it that leads there, and a stamp |
+//! | the names in a directory, that something is one, where a link leads, which variables are set | a stamp |
 //! | rules of a macro package | a stamp (see [`crate::policy`]) |
 //!
 //! cargo takes a missing file for one that has changed. But of a directory it wants the newest time of all that can be reached
@@ -18,12 +18,14 @@
 //! (`cargo_util::paths::mtime_recursive`)
 //!
 //! Where no command looks after stamps (under plain cargo), it watches a directory whose names were seen: any change below it
-//! has the crate compiled again. Of the others it knows nothing then; what a macro has read through them is watched anyway.
+//! has the crate compiled again. What depends on which variables are set is compiled every time. Of the others cargo knows
+//! nothing then; what a macro has read through them is watched anyway.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use belljar_expander::Observation;
+use belljar_policy::WORKSPACE_MANIFEST;
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
@@ -39,16 +41,20 @@ pub(crate) struct Inputs {
 }
 
 impl Inputs {
-    /// `belljar_dir` is belljar's part of the target directory, if there is one; `stamped` says whether a command looks after
-    /// the stamps in it.
+    /// `belljar_dir` is belljar's part of the target directory, if there is one. `variables` are the names of the variables that
+    /// the command had which looks after stamps, if one does.
     pub(crate) fn of<'a>(
         observations: impl IntoIterator<Item = &'a Observation>,
         belljar_dir: Option<&Utf8Path>,
-        stamped: bool,
+        variables: Option<&[String]>,
     ) -> io::Result<Self> {
         let mut inputs = Self::default();
         for observation in observations {
             match observation {
+                // belljar says it, and cargo has never heard of it. It says where the workspace is: cargo itself knows a project
+                // that has moved for another one.
+                Observation::Variable { name, .. } if name == WORKSPACE_MANIFEST => {}
+                Observation::WorkingDirectory { .. } => {}
                 Observation::Variable { name, value } => {
                     inputs.variables.insert((name.clone(), value.clone()));
                 }
@@ -62,17 +68,21 @@ impl Inputs {
                     // A missing file has the crate compiled every time: better too often than too seldom.
                     inputs.files.insert(watched.unwrap_or_else(|| path.into()));
                 }
-                Observation::Listing { path, .. } if !stamped => {
+                Observation::Listing { path, .. } if variables.is_none() => {
                     inputs.files.insert(path.into());
                 }
-                // cargo itself knows a project that has moved for another one.
-                Observation::WorkingDirectory { .. } => {}
-                Observation::Listing { .. } | Observation::Directory { .. } | Observation::Link { .. } => {
-                    if let (Some(dir), Some(seen)) = (belljar_dir.filter(|_| stamped), Seen::of(observation))
-                    {
-                        inputs.files.insert(seen.put(&seen::dir(dir))?);
-                    }
+                Observation::Names { .. } if variables.is_none() => {
+                    inputs.files.insert(never(belljar_dir));
                 }
+                Observation::Listing { .. }
+                | Observation::Directory { .. }
+                | Observation::Link { .. }
+                | Observation::Names { .. } => {}
+            }
+            if let (Some(dir), Some(variables)) = (belljar_dir, variables)
+                && let Some(seen) = Seen::of(observation, variables)
+            {
+                inputs.files.insert(seen.put(&seen::dir(dir))?);
             }
         }
         Ok(inputs)
@@ -97,6 +107,11 @@ impl Inputs {
         file.persist(path).map_err(|e| e.error)?;
         Ok(())
     }
+}
+
+/// A path at which nothing ever is: what depends on it is compiled every time.
+pub(crate) fn never(belljar_dir: Option<&Utf8Path>) -> Utf8PathBuf {
+    belljar_dir.unwrap_or(Utf8Path::new("/belljar")).join("untracked")
 }
 
 /// A directory in which a link leads to where nothing is.
@@ -227,7 +242,7 @@ mod tests {
         let dir = Utf8Path::from_path(dir.path()).unwrap();
         let absent = dir.join("no/such/file");
         let observation = Observation::Absent { path: absent.to_string() };
-        let of = |belljar_dir| Inputs::of([&observation], belljar_dir, true).unwrap().files;
+        let of = |belljar_dir| Inputs::of([&observation], belljar_dir, None).unwrap().files;
         let files: Vec<_> = of(Some(dir)).into_iter().collect();
         let [watched] = &files[..] else { panic!("{files:?}") };
         assert_eq!(watched.join("link").read_link_utf8().unwrap(), absent);
