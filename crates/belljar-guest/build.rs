@@ -5,10 +5,11 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-const CRATES: [(&str, &str); 5] = [
+const CRATES: [(&str, &str); 6] = [
     ("WIRE", "../belljar-wire/src"),
     ("PROC_MACRO", "../../inside/proc_macro/src"),
     ("STD", "../../inside/std/src"),
+    ("HASHERS", "../../inside/hashers/src"),
     ("ENTRY", "../../inside/entry/src"),
     ("SHIM", "../../inside/shim/src"),
 ];

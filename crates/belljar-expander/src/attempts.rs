@@ -99,7 +99,7 @@ mod tests {
         let refused = Decision::Refused(Reason::NotGranted);
         let home = || Request::Variable("HOME".to_owned());
         attempts.record(home(), &refused);
-        attempts.record(Request::Socket, &refused);
+        attempts.record(Request::Socket(None), &refused);
         attempts.record(
             Request::Variable("CARGO_PKG_NAME".to_owned()),
             &Decision::Granted(Reason::DescribesCrate),

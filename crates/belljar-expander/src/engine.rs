@@ -216,7 +216,7 @@ fn link(linker: &Linker<Call>, module: &Module) -> Result<InstancePre<Call>, Mod
     let mut unknown = Vec::new();
     for import in module.imports() {
         let (from, name) = (import.module(), import.name());
-        let known = [IMPORT_MODULE, wasi::MODULE].contains(&from) || (from, name) == wasi::THREAD;
+        let known = [IMPORT_MODULE, wasi::MODULE].contains(&from);
         match import.ty() {
             // Crates such as wasm-bindgen link functions of their own host into a macro, and never call them there.
             ExternType::Func(ty) if !known => {
@@ -247,7 +247,6 @@ fn link(linker: &Linker<Call>, module: &Module) -> Result<InstancePre<Call>, Mod
 fn provided(from: &str, name: &str) -> bool {
     match from {
         IMPORT_MODULE => import::ALL.contains(&name),
-        _ if (from, name) == wasi::THREAD => true,
         _ => wasi::FUNCTIONS.contains(&name),
     }
 }

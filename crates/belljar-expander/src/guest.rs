@@ -528,7 +528,7 @@ pub(crate) fn add_to(linker: &mut Linker<Call>) -> wasmtime::Result<()> {
             call.refused(match kind {
                 attempt::THREAD => Request::Thread,
                 attempt::PROCESS => Request::Process(name),
-                attempt::SOCKET => Request::Socket,
+                attempt::SOCKET => Request::Socket((len > 0).then_some(name)),
                 _ => return Err(stop(Cause::Protocol { what: format!("an attempt of kind {kind}") })),
             });
             Ok(())

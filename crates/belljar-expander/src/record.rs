@@ -150,7 +150,7 @@ mod tests {
             version: "1.0.0".to_owned(),
         };
         let mut attempts = Attempts::default();
-        attempts.record(Request::Socket, &Decision::Refused(Reason::NeverGranted));
+        attempts.record(Request::Socket(None), &Decision::Refused(Reason::NeverGranted));
         for line in 0..100 {
             let call = CallSite { file: "src/main.rs".to_owned(), line };
             recorder.add(&named("A"), [1; 32], &attempts, HashSet::new(), Some(&call));

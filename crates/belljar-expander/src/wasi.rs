@@ -5,7 +5,7 @@
 //! | standard input | empty |
 //! | standard output and error | go to the compiler's, through the shim; neither is a terminal |
 //! | files | one directory, `/`, in which reading is as policy says of each name, and nothing else is done (see [`crate::files`]) |
-//! | sockets, signals, threads | refused, recorded |
+//! | sockets, signals | refused, recorded |
 //! | wall clock | stands still, at `SOURCE_DATE_EPOCH` or else 2000-01-01, unless the real time is granted |
 //! | other clocks | one [`time::STEP`] further each time one is read, and as far as a sleep lasts, which takes no time |
 //! | random numbers | a stream fixed by module, macro, input and seed |
@@ -40,9 +40,6 @@ pub(crate) use self::random::Random;
 pub(crate) use self::time::{Clock, STEP};
 
 pub(crate) const MODULE: &str = "wasi_snapshot_preview1";
-
-/// What a libc imports that has no function of its own to start a thread (newer ones always refuse by themselves).
-pub(crate) const THREAD: (&str, &str) = ("env", "pthread_create");
 
 const ARGUMENT: &[u8] = b"rustc\0";
 
@@ -116,10 +113,6 @@ macro_rules! functions {
         pub(crate) fn add_to(linker: &mut Linker<Call>) -> wasmtime::Result<()> {
             linker.func_wrap(MODULE, "proc_exit", |code: i32| -> wasmtime::Result<()> {
                 Err(guest::stop(Cause::Exit { code }))
-            })?;
-            linker.func_wrap(THREAD.0, THREAD.1, |mut caller: Caller<'_, Call>, _: u32, _: u32, _: u32, _: u32| {
-                caller.data_mut().refused(Request::Thread);
-                errno::NOTSUP
             })?;
             $(linker.func_wrap(MODULE, stringify!($name), |mut caller: Caller<'_, Call>, $($arg: $ty),*| {
                 let (memory, call) = guest::parts(&mut caller)?;

@@ -469,7 +469,6 @@ impl<'a> Builder<'a> {
         let io = |source| GuestError::File { path: target_dir.to_owned(), source };
         std::fs::create_dir_all(target_dir).map_err(io)?;
         let mut cargo = self.cargo(first, target_dir);
-        let std = sysroot.path.as_ref().unwrap_or(&self.toolchain.sysroot);
         let nested = Nested {
             workspace_root: first.workspace_root.clone(),
             lockfile: workspace.root.join("Cargo.lock"),
@@ -479,10 +478,10 @@ impl<'a> Builder<'a> {
             depth: self.depth,
             scratch: workspace.root.clone(),
             members: members.iter().map(|m| (m.dir.clone(), m.manifest.dir().to_owned())).collect(),
-            sysroot_args: sysroot.rustc_args(),
+            sysroot_args: libraries.rustc_args(sysroot),
             libraries: libraries.lib_dir.clone(),
             entry: host.entry(),
-            reactor: std.join("lib/rustlib").join(TARGET).join("lib/self-contained/crt1-reactor.o"),
+            reactor: sysroot.libraries(self.toolchain).join("self-contained/crt1-reactor.o"),
             overlays: nested::overlays(self.store),
             ambient: cargo.get_envs().filter_map(|(k, v)| v.and(k.to_str()).map(str::to_owned)).collect(),
         };

@@ -1,7 +1,7 @@
 //! Does a crate make a hasher of std's itself?
 //!
 //! Then it may write code in the order of what the hasher says, and gets one that says the same as in a 64-bit program
-//! (`inside/std`). One that also names `RandomState` is left alone: what it hashes is another number in every run, and that
+//! (`inside/hashers`). One that also names `RandomState` is left alone: what it hashes is another number in every run, and that
 //! state's hasher is the real one.
 
 use camino::Utf8Path;

@@ -1,12 +1,15 @@
 //! What belljar brings as source and compiles on the user's machine, once per compiler and version of belljar.
 //!
 //! ```text
-//! inside/<id>/   for guests, one per std     libbelljar_wire.rlib, libproc_macro.rlib, std/libstd.rlib
+//! inside/<id>/   for guests, one per std     libbelljar_wire.rlib, libproc_macro.rlib, hashers/libstd.rlib,
+//!                                            and a sysroot with libstd.rlib
 //!                for the host                libbelljar_wire.rlib, libbelljar_shim.rlib, libbelljar.so
 //! ```
 //!
 //! The id is a digest of the sources, the compiler and the flags. A part of it runs in the compiler, so it is compared with
 //! its digest whenever it is used, and made again where it is not what was made.
+
+mod sysroot;
 
 use std::process::{Command, Output};
 
@@ -35,19 +38,28 @@ impl HostInside {
     }
 }
 
-/// What guests are compiled against: holds `libproc_macro.rlib`, `libbelljar_wire.rlib`, and [`STD_DIR`].
+/// What guests are compiled against: holds `libproc_macro.rlib`, `libbelljar_wire.rlib`, [`HASHERS_DIR`], and the
+/// [sysroot].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GuestInside {
     pub(crate) lib_dir: Utf8PathBuf,
 }
 
-/// Where `libstd.rlib` is, below the libraries for guests: apart, because nobody may find it who isn't pointed to it.
-pub(crate) const STD_DIR: &str = "std";
+impl GuestInside {
+    /// What rustc must be given to compile with it, on that std.
+    pub(crate) fn rustc_args(&self, sysroot: &Sysroot) -> Vec<String> {
+        sysroot::args(&self.lib_dir).into_iter().chain(sysroot.codegen_args()).collect()
+    }
+}
+
+/// Where the std with [other hashers](crate::hashers) is, below the libraries for guests: apart, because nobody may find it
+/// who isn't pointed to it.
+pub(crate) const HASHERS_DIR: &str = "hashers";
 
 /// Digest of everything embedded: two belljars with the same make the same guests.
 fn embedded() -> blake3::Hasher {
     let mut hasher = blake3::Hasher::new();
-    for sources in [WIRE, PROC_MACRO, STD, ENTRY, SHIM] {
+    for sources in [WIRE, PROC_MACRO, STD, HASHERS, ENTRY, SHIM] {
         for (path, text) in sources {
             field(&mut hasher, path);
             field(&mut hasher, text);
@@ -127,11 +139,19 @@ pub(crate) fn guest(
 ) -> Result<GuestInside, GuestError> {
     let lib_dir = made(store, toolchain, Some(sysroot), |dir| {
         let flags = ["--crate-type=rlib", "-Copt-level=2", "-Ccodegen-units=4"];
-        Rustc { dir, sources: WIRE, name: "belljar_wire", flags: &flags }.run(toolchain, Some(sysroot))?;
-        let std = dir.join(STD_DIR);
-        Rustc { dir: &std, sources: STD, name: "std", flags: &flags }.run(toolchain, Some(sysroot))?;
+        let on_real = sysroot.rustc_args();
+        let std = dir.join("std");
+        Rustc { dir: &std, sources: STD, name: "std", flags: &flags }.run(toolchain, Some(&on_real))?;
+        sysroot::make(store.root(), &sysroot.libraries(toolchain), &std.join("libstd.rlib"), dir)?;
+        // On the one before: it is that one, with other hashers.
+        let hashers = dir.join(HASHERS_DIR);
+        let on_own = GuestInside { lib_dir: dir.to_owned() }.rustc_args(sysroot);
+        let told_apart = [flags.as_slice(), &["-Cmetadata=hashers"]].concat();
+        Rustc { dir: &hashers, sources: HASHERS, name: "std", flags: &told_apart }
+            .run(toolchain, Some(&on_own))?;
+        Rustc { dir, sources: WIRE, name: "belljar_wire", flags: &flags }.run(toolchain, Some(&on_real))?;
         let flags = [flags.as_slice(), &["--extern=belljar_wire"]].concat();
-        Rustc { dir, sources: PROC_MACRO, name: "proc_macro", flags: &flags }.run(toolchain, Some(sysroot))
+        Rustc { dir, sources: PROC_MACRO, name: "proc_macro", flags: &flags }.run(toolchain, Some(&on_real))
     })?;
     Ok(GuestInside { lib_dir })
 }
@@ -146,6 +166,9 @@ fn made(
     let mut hasher = embedded();
     field(&mut hasher, &compiler_id(toolchain));
     field(&mut hasher, sysroot.map_or("host", |s| &s.id));
+    if let Some(sysroot) = sysroot {
+        field(&mut hasher, sysroot::place(store.root(), &sysroot.libraries(toolchain)).as_str());
+    }
     let id = hasher.finalize().to_hex();
     let area = store.dir(Area::Inside);
     let dir = area.join(id.as_str());
@@ -192,8 +215,8 @@ struct Rustc<'a> {
 }
 
 impl Rustc<'_> {
-    /// Compiles for guests on that std, or for the host.
-    fn run(&self, toolchain: &Toolchain, sysroot: Option<&Sysroot>) -> Result<(), GuestError> {
+    /// Compiles for guests, on the std that these arguments are for, or for the host.
+    fn run(&self, toolchain: &Toolchain, std: Option<&[String]>) -> Result<(), GuestError> {
         let src = self.dir.join("src").join(self.name);
         for (path, text) in self.sources {
             let path = src.join(path);
@@ -218,8 +241,8 @@ impl Rustc<'_> {
                 command.env(variable, value);
             }
         }
-        if let Some(sysroot) = sysroot {
-            command.arg(format!("--target={TARGET}")).args(sysroot.rustc_args());
+        if let Some(std) = std {
+            command.arg(format!("--target={TARGET}")).args(std);
         }
         let output = command
             .output()

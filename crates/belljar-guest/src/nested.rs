@@ -3,7 +3,7 @@
 //! Nothing that depends on this machine may be in cargo's `RUSTFLAGS`, for cargo hashes them; so what a unit for
 //! WebAssembly needs is added here, one unit at a time:
 //!
-//! - the std for guests, and belljar's `proc_macro` under the name that macros know;
+//! - the std for guests, which tells of attempts, and belljar's `proc_macro` under the name that macros know;
 //! - for the macro package itself, the attributes that stand for rustc's markers, and how a module is linked;
 //! - what makes the same source the same bytes anywhere: names for paths, `-C metadata` made of name, version and
 //!   features, and an environment in which only cargo's own variables and a build script's are left;
@@ -22,7 +22,7 @@ use belljar_store::{Store, tree};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
-use crate::inside::{STD_DIR, field};
+use crate::inside::{HASHERS_DIR, field};
 use crate::manifest::SHARED_PREFIX;
 use crate::sources::{self, Sources};
 use crate::toolchain::TARGET;
@@ -49,7 +49,7 @@ pub struct Nested {
     pub(crate) scratch: Utf8PathBuf,
     /// The real directories of its packages, by those in it.
     pub(crate) members: BTreeMap<Utf8PathBuf, Utf8PathBuf>,
-    /// For `--sysroot` and the like.
+    /// For the std, as `--sysroot` and the like.
     pub(crate) sysroot_args: Vec<String>,
     /// Directory with `libproc_macro.rlib`.
     pub(crate) libraries: Utf8PathBuf,
@@ -230,10 +230,10 @@ impl Nested {
         }
         add(format!("-Ldependency={}", self.libraries));
         add(format!("--extern=proc_macro={}/libproc_macro.rlib", self.libraries));
-        let std = self.libraries.join(STD_DIR);
-        add(format!("-Ldependency={std}"));
+        let hashers = self.libraries.join(HASHERS_DIR);
+        add(format!("-Ldependency={hashers}"));
         if hashers::makes_its_own(&unit.dir) {
-            add(format!("--extern=std={std}/libstd.rlib"));
+            add(format!("--extern=std={hashers}/libstd.rlib"));
         }
         for cfg in overlay.into_iter().flat_map(|o| o.cfgs(&features)) {
             add(format!("--cfg={cfg}"));
@@ -352,7 +352,7 @@ fn without_comma(path: &Utf8Path) -> Utf8PathBuf {
     }
 }
 
-fn relative(path: &Utf8Path, from: &Utf8Path) -> Utf8PathBuf {
+pub(crate) fn relative(path: &Utf8Path, from: &Utf8Path) -> Utf8PathBuf {
     let shared = path.components().zip(from.components()).take_while(|(a, b)| a == b).count();
     let up = from.components().skip(shared).map(|_| Utf8Path::new(".."));
     up.chain(path.components().skip(shared).map(|part| Utf8Path::new(part.as_str()))).collect()

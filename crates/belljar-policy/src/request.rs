@@ -17,8 +17,8 @@ pub enum Request {
     Random,
     /// Remembering things from one call to the next.
     State,
-    /// Something with a socket.
-    Socket,
+    /// Something with a socket: for that address or name of a host, if it is known.
+    Socket(Option<String>),
     /// Starting a thread.
     Thread,
     /// Starting a program, by its name.
@@ -91,7 +91,7 @@ impl Request {
             Request::Clock => "time",
             Request::Random => "random",
             Request::State => "state",
-            Request::Socket => "socket",
+            Request::Socket(_) => "socket",
             Request::Thread => "thread",
             Request::Process(_) => "process",
             Request::Signal => "signal",
@@ -108,7 +108,7 @@ impl Request {
             ("time", None) => Request::Clock,
             ("random", None) => Request::Random,
             ("state", None) => Request::State,
-            ("socket", None) => Request::Socket,
+            ("socket", name) => Request::Socket(name.map(str::to_owned)),
             ("thread", None) => Request::Thread,
             ("process", Some(name)) => Request::Process(name.to_owned()),
             ("signal", None) => Request::Signal,
@@ -117,11 +117,12 @@ impl Request {
         })
     }
 
-    /// What it is about, if it has a name: a variable, a path, a program.
+    /// What it is about, if it has a name: a variable, a path, a program, an address.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         match self {
             Request::Variable(name) | Request::Process(name) | Request::Path { path: name, .. } => Some(name),
+            Request::Socket(address) => address.as_deref(),
             _ => None,
         }
     }
@@ -150,7 +151,8 @@ impl fmt::Display for Request {
             Request::Clock => f.write_str("the time"),
             Request::Random => f.write_str("random numbers"),
             Request::State => f.write_str("remember earlier calls"),
-            Request::Socket => f.write_str("use a socket"),
+            Request::Socket(None) => f.write_str("use a socket"),
+            Request::Socket(Some(address)) => write!(f, "use a socket for `{}`", address.escape_debug()),
             Request::Thread => f.write_str("start a thread"),
             Request::Process(name) => write!(f, "start program `{}`", name.escape_debug()),
             Request::Signal => f.write_str("send a signal"),
@@ -170,7 +172,8 @@ mod tests {
             Request::Clock,
             Request::Random,
             Request::State,
-            Request::Socket,
+            Request::Socket(None),
+            Request::Socket(Some("example.org:443".to_owned())),
             Request::Thread,
             Request::Process("git".to_owned()),
             Request::Signal,

@@ -268,7 +268,7 @@ impl Rules {
                     None => not_granted(),
                 }
             }
-            Request::Socket | Request::Thread | Request::Process(_) | Request::Signal => {
+            Request::Socket(_) | Request::Thread | Request::Process(_) | Request::Signal => {
                 Decision::Refused(Reason::NeverGranted)
             }
         }

@@ -15,6 +15,10 @@ use support::{Project, run};
 const MACROS: &str = r##"
 use std::fs;
 use std::io::Read;
+use std::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
 use proc_macro::{TokenStream, TokenTree};
 
 fn tried_one(how: &str, path: &str) -> String {
@@ -39,10 +43,40 @@ fn tried_one(how: &str, path: &str) -> String {
         "remove directory" => fs::remove_dir(path).map(|()| String::new()),
         "rename" => fs::rename(path, format!("{path}.new")).map(|()| String::new()),
         "link" => fs::hard_link(path, format!("{path}.new")).map(|()| String::new()),
+        "permissions" => {
+            let any = || fs::metadata(std::env::var("CARGO_MANIFEST_DIR").unwrap() + "/granted/a.txt");
+            any().and_then(|any| fs::set_permissions(path, any.permissions())).map(|()| String::new())
+        }
+        "start" => Command::new(path).arg("-c").arg("true").spawn().map(|_| String::new()),
+        "run" => Command::new(path).arg("--version").status().map(|status| status.to_string()),
+        "output" => Command::new(path).arg("--version").output().map(|output| content(output.stdout)),
+        "connect" => TcpStream::connect(path).map(|_| String::new()),
+        "connect to pair" => TcpStream::connect((path, 443)).map(|_| String::new()),
+        "connect within" => {
+            TcpStream::connect_timeout(&path.parse().unwrap(), Duration::from_secs(1)).map(|_| String::new())
+        }
+        "listen" => TcpListener::bind(path).map(|_| String::new()),
+        "udp" => UdpSocket::bind(path).map(|_| String::new()),
+        "look up" => path.to_socket_addrs().map(|all| format!("{} addresses", all.count())),
+        "thread" => thread::Builder::new().name(path.to_owned()).spawn(|| ()).map(|_| String::new()),
+        "scoped thread" => thread::scope(|scope| {
+            thread::Builder::new().spawn_scoped(scope, || ()).map(|_| String::new())
+        }),
         "variable" => std::env::var(path).map_err(|e| std::io::Error::other(e.to_string())),
         other => panic!("{other}"),
     };
     done.unwrap_or_else(|e| e.to_string())
+}
+
+/// Ends as natively where no thread can be started: with a panic.
+#[proc_macro]
+pub fn thread(input: TokenStream) -> TokenStream {
+    if input.is_empty() {
+        drop(thread::spawn(|| ()));
+    } else {
+        thread::scope(|scope| drop(scope.spawn(|| ())));
+    }
+    TokenStream::new()
 }
 
 #[proc_macro]
@@ -199,6 +233,134 @@ fn what_is_not_granted() {
     }
     assert_eq!(fs::read(app.join("granted/a.txt")).unwrap(), b"granted");
     assert!(app.join("granted/deep/b.txt").is_file() && !app.join("granted/new.txt").exists());
+}
+
+/// What WASI's std refuses by itself, without a question to anybody, is on record as the rest.
+#[test]
+fn programs_sockets_and_threads() {
+    const UNSUPPORTED: &str = "operation not supported on this platform";
+    const NO_THREAD: &str = "Resource temporarily unavailable (os error 6)";
+    const NO_PERMISSIONS: &str = "Function not implemented (os error 52)";
+    let attempts = [
+        ("start", "/bin/sh", UNSUPPORTED, "process /bin/sh"),
+        ("run", "sh", UNSUPPORTED, "process sh"),
+        ("output", "git", UNSUPPORTED, "process git"),
+        ("connect", "127.0.0.1:1", UNSUPPORTED, "socket 127.0.0.1:1"),
+        ("connect", "collect.example.org:443", UNSUPPORTED, "socket collect.example.org:443"),
+        ("connect to pair", "pair.example.org", UNSUPPORTED, "socket pair.example.org:443"),
+        ("connect within", "[::1]:2", UNSUPPORTED, "socket [::1]:2"),
+        ("look up", "name.example.org:53", UNSUPPORTED, "socket name.example.org:53"),
+        ("look up", "192.0.2.1:53", "1 addresses", ""),
+        ("listen", "0.0.0.0:8080", UNSUPPORTED, "socket 0.0.0.0:8080"),
+        ("udp", "127.0.0.1:5353", UNSUPPORTED, "socket 127.0.0.1:5353"),
+        ("thread", "worker", NO_THREAD, "thread "),
+        ("scoped thread", "", NO_THREAD, "thread "),
+        ("read", "/dev/tcp/127.0.0.1/1", DENIED, "read /dev/tcp/127.0.0.1/1"),
+        ("append", "/dev/udp/127.0.0.1/1", DENIED, "write /dev/udp/127.0.0.1/1"),
+        ("permissions", "/etc/crontab", NO_PERMISSIONS, "write /etc/crontab"),
+    ];
+    let words: Vec<String> =
+        attempts.iter().map(|(how, what, ..)| format!("\"{how}\" \"{what}\" ")).collect();
+    // A guest that calls `catch_unwind` gets another std than others.
+    for catches in [false, true] {
+        let project = workspace(&[]);
+        if catches {
+            let more = "\n#[allow(dead_code)] fn caught() { let _ = std::panic::catch_unwind(|| ()); }\n";
+            project.file("reach/src/lib.rs", &format!("{MACROS}{more}"));
+        }
+        project.file(
+            "app/src/main.rs",
+            &format!(
+                "fn main() {{\n    for line in reach::tried!({}) {{ println!(\"{{line}}\"); }}\n}}\n",
+                words.concat()
+            ),
+        );
+        let store = Store::with_toolchain();
+        let (came, log) = tried(&store, &project);
+        assert_eq!(came.len(), attempts.len());
+        for ((how, what, expected, logged), came) in attempts.iter().zip(&came) {
+            assert_eq!(came, expected, "{how} {what}");
+            assert!(
+                logged.is_empty() || log.contains(&format!("refused {logged}")),
+                "{how} {what}: {log:#?}"
+            );
+        }
+        assert!(!log.iter().any(|line| line.contains("192.0.2.1")), "{log:#?}");
+        for (call, shown) in [("", "spawn"), ("scoped", "scope")] {
+            project.file("app/src/main.rs", &format!("reach::thread!({call});\nfn main() {{}}\n"));
+            let done = run(store.of(&mut project.belljar(&["check", "-q"]))).failed();
+            assert!(done.stderr.contains("failed to spawn thread"), "{shown}: {}", done.stderr);
+            assert!(done.stderr.contains("belljar refused: start a thread"), "{shown}: {}", done.stderr);
+        }
+    }
+}
+
+/// Crates that a macro is made of: they name the std in one way and another, or not at all, and hand its types around.
+const TOOLS: [(&str, &str); 4] = [
+    (
+        "bare",
+        "#![no_std]\nextern crate std as s;\n\
+         pub fn run() -> bool { s::process::Command::new(\"of-bare\").status().is_ok() }\n",
+    ),
+    (
+        "again",
+        "pub use std as again;\n\
+         pub fn command() -> std::process::Command { std::process::Command::new(\"of-again\") }\n",
+    ),
+    (
+        "sockets",
+        "use std::{io, net::*};\n\
+         pub trait Stream: io::Read + io::Write + std::os::fd::AsRawFd {}\n\
+         impl Stream for TcpStream {}\n\
+         pub fn to(addr: impl ToSocketAddrs) -> io::Result<Box<dyn Stream>> { Ok(Box::new(TcpStream::connect(addr)?)) }\n",
+    ),
+    (
+        "none",
+        "#![no_std]\nmod std { pub use core::*; }\nuse std::fmt;\npub fn text() -> impl fmt::Display { 1 }\n",
+    ),
+];
+
+/// It also makes a hasher, for which it has another std than the crates above.
+const THROUGH_TOOLS: &str = r#"
+use proc_macro::TokenStream;
+
+fn command() -> again::again::process::Command {
+    let _ = std::collections::hash_map::DefaultHasher::new();
+    let command: std::process::Command = again::command();
+    command
+}
+
+#[proc_macro]
+pub fn through(_: TokenStream) -> TokenStream {
+    let ran = bare::run() || command().output().is_ok();
+    let connected = sockets::to(("of-sockets", 80)).is_ok();
+    format!("({ran}, {connected}, {})", none::text()).parse().unwrap()
+}
+"#;
+
+#[test]
+fn every_crate_of_a_macro_is_heard() {
+    let project = workspace(&[]);
+    let package = |name: &str, rest: &str| {
+        format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n{rest}")
+    };
+    let mut dependencies = "[lib]\nproc-macro = true\n[dependencies]\n".to_owned();
+    for (name, library) in TOOLS {
+        dependencies += &format!("{name} = {{ path = \"../{name}\" }}\n");
+        project.file(&format!("{name}/Cargo.toml"), &package(name, ""));
+        project.file(&format!("{name}/src/lib.rs"), library);
+    }
+    project
+        .file("Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"*\"]\nexclude = [\"target\"]\n")
+        .file("reach/Cargo.toml", &package("reach", &dependencies))
+        .file("reach/src/lib.rs", THROUGH_TOOLS)
+        .file("app/src/main.rs", "fn main() {\n    println!(\"{:?}\", reach::through!());\n}\n");
+    run(&mut project.cargo(&["generate-lockfile", "--offline"])).ok();
+    let (came, log) = tried(&Store::with_toolchain(), &project);
+    assert_eq!(came, ["(false, false, 1)"]);
+    for wanted in ["process of-bare", "process of-again", "socket of-sockets:80"] {
+        assert!(log.contains(&format!("refused {wanted}")), "{wanted}: {log:#?}");
+    }
 }
 
 /// The path as the log names it.

@@ -25,6 +25,8 @@ mod imported {
         safe fn import_getenv(ptr: u32, len: u32) -> u32;
         #[link_name = "getcwd"]
         safe fn import_getcwd() -> u32;
+        #[link_name = "attempt"]
+        safe fn import_attempt(kind: u32, name: u32, len: u32);
     }
 
     fn address(bytes: &[u8]) -> (u32, u32) {
@@ -55,6 +57,12 @@ mod imported {
             u32::MAX => None,
             len => Some(take(len, 0)),
         }
+    }
+
+    /// Tells that the macro wants a thread.
+    pub(crate) fn tell_of_thread() {
+        let (ptr, len) = address(b"");
+        import_attempt(belljar_wire::abi::attempt::THREAD, ptr, len);
     }
 
     /// Can no panic be caught?
@@ -131,7 +139,9 @@ mod imported {
 }
 
 #[cfg(target_family = "wasm")]
-pub(crate) use imported::{PANICS_ABORT, ask, panic_without_message, panicked, working_directory};
+pub(crate) use imported::{
+    PANICS_ABORT, ask, panic_without_message, panicked, tell_of_thread, working_directory,
+};
 
 #[cfg(not(target_family = "wasm"))]
 mod given {

@@ -36,6 +36,8 @@ mod literal;
 mod print;
 mod span;
 mod stream;
+#[cfg(target_family = "wasm")]
+mod threads;
 mod tree;
 
 pub use literal::Literal;

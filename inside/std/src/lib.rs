@@ -1,36 +1,54 @@
-//! The `std` of guests' crates that make a hasher of std's themselves: it hashes as a 64-bit program does.
+//! The `std` of guests: all of the real one, and it tells the host of what the real one refuses by itself.
 //!
-//! A guest is a 32-bit program, and std's hashers take an `isize` or `usize` as the bytes it has: four. Sequences hash
-//! their length as such a number, enums their discriminant; so the same hasher over the same syntax tree gives another
-//! number than natively. With `RandomState` nobody can tell, for it is another one in every run. But a macro that wants
-//! the same order each time makes its own `DefaultHasher`, and the order of its hash tables (natively: that of 64 bits)
-//! is then the order of the code it writes.
+//! WASI has no programs to start, no sockets to open and no permissions to change, so std's functions for them return an
+//! error without asking anybody. A macro that tries must be on record all the same. So these have stand-ins here, with the API of the real ones
+//! on `wasm32-wasip1`, which first tell the host and then do what the real ones do:
 //!
-//! This crate is all of the real `std`, by name, and in place of its hashers two that widen those numbers. What they do
-//! with bytes is the real ones' work.
+//! | stand-in | tells of |
+//! |---|---|
+//! | [`process::Command`] | a program, by its name |
+//! | [`net::TcpStream`], [`net::TcpListener`], [`net::UdpSocket`] | a socket, with the address |
+//! | [`net::ToSocketAddrs`] | the name of a host that is looked up |
+//! | [`fs::set_permissions`] | the file |
 //!
-//! What stays different: a slice of `usize` or `isize` hands over its memory as it is.
+//! Threads need none: std asks libc for them (`inside/proc_macro`, `threads`).
+//!
+//! Every crate of a guest finds this crate where std is, so that a type is the same type for all of them. What is not
+//! replaced is the real std's own, by name.
 
 extern crate std as real;
 
 pub use real::*;
 
-mod wide;
+mod attempt;
+mod command;
+mod permissions;
+mod sockets;
 
-pub mod hash {
-    pub use real::hash::*;
+/// `std::fs`
+pub mod fs {
+    pub use real::fs::*;
 
-    pub use crate::wide::DefaultHasher;
-    #[allow(deprecated)]
-    pub use crate::wide::SipHasher;
+    pub use crate::permissions::set_permissions;
 }
 
-pub mod collections {
-    pub use real::collections::*;
+/// `std::process`
+pub mod process {
+    pub use real::process::*;
 
-    pub mod hash_map {
-        pub use real::collections::hash_map::*;
+    pub use crate::command::Command;
+}
 
-        pub use crate::wide::DefaultHasher;
-    }
+/// `std::net`
+pub mod net {
+    pub use real::net::*;
+
+    pub use crate::sockets::{Incoming, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
+}
+
+/// What was told on this thread, where there is no host: for tests. No part of the API.
+#[cfg(not(target_family = "wasm"))]
+#[doc(hidden)]
+pub mod __belljar {
+    pub use crate::attempt::{Kind, told};
 }

@@ -91,7 +91,7 @@ pub(super) fn proc_raise(_: &mut [u8], call: &mut Call, _: u32) -> Answer {
 }
 
 fn socket(call: &mut Call, fd: u32) -> Answer {
-    call.refused(Request::Socket);
+    call.refused(Request::Socket(None));
     error(if fd <= ROOT || call.files.is_open(fd) { errno::NOTSOCK } else { errno::BADF })
 }
 

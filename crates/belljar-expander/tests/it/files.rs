@@ -394,11 +394,12 @@ fn what_a_crates_own_std_refuses_is_on_record() {
     let tree = Tree::new();
     let fields = r#"(import "belljar" "attempt" (func $attempt (param i32 i32 i32)))
         (import "belljar" "getcwd" (func $getcwd (result i32)))
-        (data (i32.const 64) "git")"#;
+        (data (i32.const 64) "git") (data (i32.const 96) "localhost:80")"#;
     let body = format!(
         "(call $attempt (i32.const 1) (i32.const 64) (i32.const 0))
          (call $attempt (i32.const 2) (i32.const 64) (i32.const 3))
-         (call $attempt (i32.const 3) (i32.const 64) (i32.const 3))
+         (call $attempt (i32.const 3) (i32.const 96) (i32.const 12))
+         (call $attempt (i32.const 3) (i32.const 96) (i32.const 0))
          (if (i32.ne (call $getcwd) (i32.const {})) (then unreachable))
          (call $take (i32.const 8192)) (call $same)",
         tree.path("ws").as_str().len()
@@ -406,7 +407,8 @@ fn what_a_crates_own_std_refuses_is_on_record() {
     let mut shim = tree.shim("");
     let replied = shim.expand(&crate::support::guest_with(fields, &body), &input());
     assert!(matches!(replied.answer, Answer::Done(_)), "{replied:?}");
-    for request in [Request::Thread, Request::Process("git".into()), Request::Socket] {
+    let socket = Request::Socket(Some("localhost:80".into()));
+    for request in [Request::Thread, Request::Process("git".into()), socket, Request::Socket(None)] {
         assert!(tree.attempts().contains_key(&(request.clone(), Outcome::Refused)), "{request}");
     }
     assert_eq!(tree.seen(), [Observation::WorkingDirectory { path: tree.path("ws").to_string() }]);

@@ -19,9 +19,9 @@ use belljar_store::{Area, Store, tree};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
-use super::TARGET;
 use super::compiler::{Compiler, rustlib};
 use super::error::ToolchainError;
+use super::{TARGET, Toolchain};
 
 /// Version of the way a std is built. Another one gives other directories.
 pub(super) const RECIPE: u32 = 1;
@@ -47,10 +47,21 @@ impl Sysroot {
         if let Some(path) = &self.path {
             args.extend(["--sysroot".to_owned(), path.to_string()]);
         }
-        if self.unwinds {
-            args.extend(UNWINDING_FLAGS.map(str::to_owned));
-        }
+        args.extend(self.codegen_args());
         args
+    }
+
+    /// The part of it that says how code is made.
+    pub(crate) fn codegen_args(&self) -> Vec<String> {
+        if self.unwinds { UNWINDING_FLAGS.map(str::to_owned).into() } else { Vec::new() }
+    }
+
+    /// Where its libraries are, and the C library's.
+    pub(crate) fn libraries(&self, toolchain: &Toolchain) -> Utf8PathBuf {
+        match &self.path {
+            Some(overlay) => libraries(overlay),
+            None => rustlib(&toolchain.sysroot).join(TARGET).join("lib"),
+        }
     }
 
     /// Compares every file of a std that was built here with its digest. What is installed with the rustc is as good as

@@ -59,7 +59,7 @@ fn nothing_grants_a_change_in_any_mode() {
         let rules = rules(&text);
         assert!(is_granted(&rules, &path(Access::Read, "/etc/passwd")));
         let requests = accesses.map(|access| path(access, "/ws/web/x"));
-        let others = [Request::Socket, Request::Thread, Request::Process("sh".into()), Request::Signal];
+        let others = [Request::Socket(None), Request::Thread, Request::Process("sh".into()), Request::Signal];
         for request in requests.into_iter().chain(others) {
             assert_eq!(rules.decide(&request), Decision::Refused(Reason::NeverGranted), "{request}");
         }

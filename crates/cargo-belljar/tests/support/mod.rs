@@ -147,11 +147,11 @@ impl Done {
     }
 }
 
-/// Files below `dir` whose name satisfies `wanted`.
+/// Files below `dir`, not behind a link, whose name satisfies `wanted`.
 pub fn files(dir: &Path, wanted: impl Fn(&str) -> bool + Copy) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        if entry.path().is_dir() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             found.extend(files(&entry.path(), wanted));
         } else if wanted(&entry.file_name().to_string_lossy()) {
             found.push(entry.path());

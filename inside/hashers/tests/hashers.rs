@@ -19,30 +19,30 @@ fn everything(hasher: &mut impl Hasher) -> u64 {
 
 #[test]
 fn the_same_numbers_as_natively() {
-    let ours = everything(&mut belljar_std::hash::DefaultHasher::new());
+    let ours = everything(&mut belljar_hashers::hash::DefaultHasher::new());
     assert_eq!(ours, everything(&mut std::hash::DefaultHasher::new()));
-    assert_eq!(ours, everything(&mut belljar_std::collections::hash_map::DefaultHasher::default()));
+    assert_eq!(ours, everything(&mut belljar_hashers::collections::hash_map::DefaultHasher::default()));
 }
 
 #[test]
 #[allow(deprecated)]
 fn the_old_hasher_too() {
-    let (ours, stds) = (belljar_std::hash::SipHasher::new(), std::hash::SipHasher::new());
+    let (ours, stds) = (belljar_hashers::hash::SipHasher::new(), std::hash::SipHasher::new());
     assert_eq!(everything(&mut ours.clone()), everything(&mut stds.clone()));
-    let ours = &mut belljar_std::hash::SipHasher::new_with_keys(1, 2);
+    let ours = &mut belljar_hashers::hash::SipHasher::new_with_keys(1, 2);
     assert_eq!(everything(ours), everything(&mut std::hash::SipHasher::new_with_keys(1, 2)));
 }
 
 #[test]
 fn they_look_alike() {
-    let (ours, stds) = (belljar_std::hash::DefaultHasher::new(), std::hash::DefaultHasher::new());
+    let (ours, stds) = (belljar_hashers::hash::DefaultHasher::new(), std::hash::DefaultHasher::new());
     assert_eq!(format!("{ours:?}"), format!("{stds:?}"));
 }
 
 #[test]
 fn everything_else_of_std_is_there() {
-    use belljar_std::collections::{BTreeMap, HashMap, hash_map::Entry};
+    use belljar_hashers::collections::{BTreeMap, HashMap, hash_map::Entry};
     let mut map: HashMap<u8, BTreeMap<u8, u8>> = std::collections::HashMap::new();
     assert!(matches!(map.entry(1), Entry::Vacant(_)));
-    belljar_std::assert!(belljar_std::vec![1].len() == 1);
+    belljar_hashers::assert!(belljar_hashers::vec![1].len() == 1);
 }
