@@ -19,7 +19,7 @@ use crate::guest::{self, Arguments, Call, Kept, Outcome, Stopped};
 use crate::limits::{BadLimit, Limits};
 use crate::record::Recorder;
 use crate::tape::{Reply, Tape};
-use crate::wasi::{Clock, Random, STEP, Wasi};
+use crate::wasi::{Clock, Random, STEP, Seed, Wasi};
 
 /// What an expander works with.
 #[derive(Debug, Clone)]
@@ -130,6 +130,7 @@ impl Expander {
 
     fn serve_here(&mut self, mut channel: Channel) -> Result<(), ServeError> {
         while let Some(request) = channel.request()? {
+            let request = Arc::new(request);
             let tape = self.config.tape.clone().filter(|tape| tape.wants(&request));
             channel.keep_heard(tape.is_some());
             let (ended, back) = self.expand(&request, channel);
@@ -145,12 +146,14 @@ impl Expander {
                 tape.add(&request, channel.heard(), &reply);
             }
             channel.reply(&reply)?;
-            channel.recycle(request);
+            if let Ok(request) = Arc::try_unwrap(request) {
+                channel.recycle(request);
+            }
         }
         Ok(())
     }
 
-    fn expand(&mut self, request: &[u8], channel: Channel) -> (Result<Outcome, Ended>, Channel) {
+    fn expand(&mut self, request: &Arc<Vec<u8>>, channel: Channel) -> (Result<Outcome, Ended>, Channel) {
         let expand = match Expand::read(request) {
             Ok(expand) => expand,
             Err(malformed) => {
@@ -183,7 +186,12 @@ impl Expander {
         let earlier = before.and_then(|memory| memory.kept.as_ref()).map_or(0, |kept| kept.calls);
         let wasi = Wasi {
             clock: Clock::new(rules.real_time(), self.config.source_date_epoch, self.config.clock_step),
-            random: Random::new(&self.config.seed, &rules, &arguments, earlier),
+            random: Random::new(Seed {
+                project: self.config.seed.clone(),
+                rules: Arc::clone(&rules),
+                earlier,
+                request: Arc::clone(request),
+            }),
         };
         let world = Arc::clone(&self.world);
         let call = match Call::new(Arc::clone(&rules), limits, channel, wasi, world, expand.input) {

@@ -171,7 +171,7 @@ impl Call {
             channel: Channel::default(),
             attempts: Attempts::default(),
             observations: HashSet::new(),
-            wasi: Wasi { clock: self.wasi.clock, random: Random::none() },
+            wasi: Wasi { clock: self.wasi.clock, random: Random::default() },
             files: std::mem::take(&mut self.files),
             world: Arc::clone(&self.world),
             shape: Shape::default(),
@@ -191,7 +191,7 @@ impl Call {
     }
 
     pub(crate) fn exceeded(&self, limit: Limit) -> Exceeded {
-        Exceeded { limit, allowed: self.limits.describe(limit) }
+        self.limits.exceeded(limit)
     }
 
     /// Prints what was refused, if anything was: what the macro complains of may come from that, and its words don't say so.
@@ -590,8 +590,7 @@ pub(crate) fn run(
     mut call: Call,
     arguments: &Arguments<'_>,
 ) -> (Result<Outcome, Stopped>, Call) {
-    let limit = call.exceeded(Limit::Time);
-    let allowed = call.limits.time;
+    let limits = call.limits;
     let (mut store, before) = match kept.take() {
         Some(Kept { mut store, instance, room, calls }) => {
             // The earlier state takes the place of this call's for a moment: there is always one.
@@ -611,8 +610,8 @@ pub(crate) fn run(
         let now = limits::thread_time();
         // Counting begins at the first tick: that is exact enough, and most expansions never see one.
         let begun = *started.get_or_insert(now);
-        if now.saturating_sub(begun) >= allowed {
-            Err(stop(limit.clone()))
+        if now.saturating_sub(begun) >= limits.time {
+            Err(stop(limits.exceeded(Limit::Time)))
         } else {
             Ok(UpdateDeadline::Continue(1))
         }

@@ -217,6 +217,10 @@ impl Limits {
         (self.output as u64).saturating_mul(EXPANDED)
     }
 
+    pub(crate) fn exceeded(&self, limit: Limit) -> Exceeded {
+        Exceeded { limit, allowed: self.describe(limit) }
+    }
+
     /// The limit in words, in the unit of its variable: "60 seconds".
     pub(crate) fn describe(&self, limit: Limit) -> String {
         let n = match limit {

@@ -36,7 +36,7 @@ use crate::guest::{self, Call};
 use crate::memory::{self, OutOfMemory};
 use crate::record::Observation;
 
-pub(crate) use self::random::Random;
+pub(crate) use self::random::{Random, Seed};
 pub(crate) use self::time::{Clock, STEP};
 
 pub(crate) const MODULE: &str = "wasi_snapshot_preview1";
