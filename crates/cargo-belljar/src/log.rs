@@ -15,13 +15,15 @@
 
 pub(crate) mod show;
 
-use std::io::{self, Write};
+use std::io;
 use std::time::SystemTime;
 
 use belljar_expander::{Attempt, Recorded};
 use belljar_policy::{Calling, Outcome};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
+
+use crate::own_dir::OwnDir;
 
 /// Version of the format.
 const FORMAT: u32 = 1;
@@ -146,24 +148,18 @@ impl Entry {
 
 /// Writes the log of the unit `name`, whole or not at all; one with nothing in it is taken away instead.
 pub(crate) fn write(dir: &Utf8Path, name: &str, header: &Header, recorded: &Recorded) -> io::Result<()> {
-    let path = dir.join(format!("{name}.{ENDING}"));
+    let name = format!("{name}.{ENDING}");
     if recorded.attempts.is_empty() && recorded.not_kept == 0 {
-        return match std::fs::remove_file(&path) {
-            Err(e) if !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Err(e),
-            _ => Ok(()),
-        };
+        return OwnDir::open(dir)?.map_or(Ok(()), |dir| dir.remove(&name));
     }
-    std::fs::create_dir_all(dir)?;
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    let dir = OwnDir::make(dir)?;
     let mut text = serde_json::to_vec(header)?;
     for attempt in &recorded.attempts {
         text.push(b'\n');
         serde_json::to_writer(&mut text, &Entry::from(attempt))?;
     }
     text.push(b'\n');
-    file.write_all(&text)?;
-    file.persist(path).map_err(|e| e.error)?;
-    Ok(())
+    dir.write(&name, &text, None)
 }
 
 /// What one run of cargo wrote since then, by its name. That a log can't be read is told by whoever wants to see it.
@@ -180,16 +176,11 @@ pub(crate) fn read(dir: &Utf8Path) -> io::Result<Vec<UnitLog>> {
 }
 
 fn read_since(dir: &Utf8Path, since: SystemTime) -> io::Result<Vec<UnitLog>> {
-    let entries = match dir.read_dir_utf8() {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(e),
-    };
+    let Some(dir) = OwnDir::open(dir)? else { return Ok(Vec::new()) };
     let mut logs = Vec::new();
-    for entry in entries {
-        let path = entry?.into_path();
-        if path.extension() == Some(ENDING) {
-            logs.extend(read_file(&path, since));
+    for name in dir.names()? {
+        if Utf8Path::new(&name).extension() == Some(ENDING) {
+            logs.extend(read_file(&dir, &name, since));
         }
     }
     logs.sort_by(|a, b| a.key().cmp(&b.key()));
@@ -203,10 +194,9 @@ impl UnitLog {
     }
 }
 
-fn read_file(path: &Utf8PathBuf, since: SystemTime) -> Option<UnitLog> {
-    let metadata = path.symlink_metadata().ok().filter(|m| m.is_file() && m.len() <= MAX_FILE)?;
-    let written = metadata.modified().ok().filter(|written| *written >= since)?;
-    let text = std::fs::read_to_string(path).ok()?;
+fn read_file(dir: &OwnDir, name: &str, since: SystemTime) -> Option<UnitLog> {
+    let written = dir.modified(name).ok().filter(|written| *written >= since)?;
+    let text = String::from_utf8(dir.read(name, MAX_FILE).ok()?).ok()?;
     let mut lines = text.lines();
     let header: Header = serde_json::from_str(lines.next()?).ok()?;
     let entries = lines.map(serde_json::from_str).collect::<Result<_, _>>().ok()?;

@@ -12,6 +12,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::tracked::Inputs;
 use crate::log::{self, Entry, Header};
+use crate::own_dir::advice;
 use crate::probe::{Probing, report as probe_report, rerun};
 use crate::{policy, refused, report};
 
@@ -42,7 +43,7 @@ pub(crate) struct Compilation {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AfterwardsError {
     #[error(
-        "what the macros of this crate wanted can't be written down in {path}: {source}\nnext: check the target directory's disk and rights"
+        "what the macros of this crate wanted can't be written down in {path}: {source}{}", advice(.source, "check the target directory's disk and rights")
     )]
     Write { path: Utf8PathBuf, source: io::Error },
     #[error(
