@@ -177,6 +177,7 @@ fn compilation(
             _ => policy::files(&calling),
         },
         unit: Compilation::unit_of(unit),
+        shares_log: false,
         program: Path::new(&name(compilers)).file_name().unwrap_or_default().to_string_lossy().into_owned(),
         dep_info: Compilation::dep_info_of(unit, cwd),
         // cargo has the compiler be silent about crates that aren't the user's.

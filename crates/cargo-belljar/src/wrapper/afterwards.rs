@@ -19,6 +19,9 @@ use crate::{policy, refused, report};
 /// Names one run of cargo, for the log.
 pub(crate) const BUILD: &str = "BELLJAR_BUILD";
 
+/// The program in the log of processes that load shims and have inherited no expander.
+pub(crate) const SERVED: &str = "served";
+
 /// A compilation with its surroundings.
 #[derive(Debug)]
 pub(crate) struct Compilation {
@@ -28,6 +31,8 @@ pub(crate) struct Compilation {
     pub(crate) program: String,
     /// Names the unit's log.
     pub(crate) unit: String,
+    /// Whether other processes of the same build write to the same log.
+    pub(crate) shares_log: bool,
     /// belljar's part of the target directory, if there is one.
     pub(crate) belljar_dir: Option<Utf8PathBuf>,
     /// The files of the policy, where no command looks after stamps.
@@ -53,16 +58,17 @@ pub(crate) enum AfterwardsError {
 }
 
 impl Compilation {
-    /// One whose compiler is not belljar's child: rustdoc, an editor's server. There is nobody to tell anything, and the log of
-    /// the last process that worked on a package is kept.
+    /// One whose compiler is not belljar's child: rustdoc, an editor's server. There is nobody to tell anything, and all such
+    /// processes that work on a crate add to one log.
     pub(crate) fn served(calling: Calling, crate_name: String, belljar_dir: Option<Utf8PathBuf>) -> Self {
         let of = format!("{}\0{}\0{crate_name}", calling.package, calling.version);
         let digest = blake3::hash(of.as_bytes()).to_hex();
         Self {
             unit: format!("{}-served-{}", file_name(&crate_name), &digest[..16]),
+            shares_log: true,
             calling,
             crate_name,
-            program: "served".to_owned(),
+            program: SERVED.to_owned(),
             belljar_dir,
             policy_files: Vec::new(),
             dep_info: None,
@@ -129,7 +135,10 @@ impl Compilation {
     fn log(&self, dir: &Utf8Path, recorded: &Recorded) -> io::Result<()> {
         let of = [self.crate_name.clone(), self.program.clone()];
         let header = Header::new(std::env::var(BUILD).ok(), &self.calling, of, recorded);
-        log::write(dir, &self.unit, &header, recorded)
+        match self.shares_log {
+            true => log::add(dir, &self.unit, header, recorded),
+            false => log::write(dir, &self.unit, header, recorded),
+        }
     }
 
     fn track(&self, recorded: &Recorded) -> Result<(), AfterwardsError> {
