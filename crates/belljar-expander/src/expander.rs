@@ -72,8 +72,8 @@ impl Config {
 /// Runs macros for shims. Cheap to make: the engine is started for the first expansion.
 pub struct Expander {
     config: Config,
-    /// The rules of each macro package that was used, by its name and version.
-    rules: HashMap<(String, String), Arc<Rules>>,
+    /// The rules of each macro package that was used, by its name and version. They are few.
+    rules: Vec<(String, String, Arc<Rules>)>,
     /// By the stack that their guests have.
     runtimes: HashMap<usize, Runtime>,
     /// Instances whose macros remember what they did before in this crate.
@@ -103,13 +103,16 @@ impl Expander {
     #[must_use]
     pub fn new(config: Config) -> Self {
         let world = Arc::new(World::of(config.moved.clone()));
-        Self { config, rules: HashMap::new(), runtimes: HashMap::new(), kept: HashMap::new(), world }
+        Self { config, rules: Vec::new(), runtimes: HashMap::new(), kept: HashMap::new(), world }
     }
 
     fn rules(&mut self, package: &str, version: &str) -> Arc<Rules> {
-        let of = (package.to_owned(), version.to_owned());
-        let policy = &self.config.policy;
-        Arc::clone(self.rules.entry(of).or_insert_with(|| Arc::new(policy.rules(package, version))))
+        if let Some((.., rules)) = self.rules.iter().find(|(p, v, _)| p == package && v == version) {
+            return Arc::clone(rules);
+        }
+        let rules = Arc::new(self.config.policy.rules(package, version));
+        self.rules.push((package.to_owned(), version.to_owned(), Arc::clone(&rules)));
+        rules
     }
 
     /// Answers the shim at the other end of `stream` until it closes its end. An expansion that fails is an answer; an
@@ -215,9 +218,12 @@ impl Expander {
             call.call_site()
         };
         let seen = std::mem::take(&mut call.observations);
-        if let Some(name) = name() {
-            let (attempts, site) = (&call.attempts, site.as_ref().ok().and_then(Option::as_ref));
-            self.config.recorder.add(&name, rules.digest(), attempts, seen, site);
+        let recorder = &self.config.recorder;
+        if call.attempts.is_empty() && seen.is_empty() {
+            recorder.used((expand.package, expand.version), rules.digest());
+        } else {
+            let site = site.as_ref().ok().and_then(Option::as_ref);
+            recorder.add(&MacroName::of(&expand), rules.digest(), &call.attempts, seen, site);
         }
         if let Err(gone) = site {
             return (Err(Ended::Gone(gone)), call.channel);

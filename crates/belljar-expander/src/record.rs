@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use belljar_policy::{Outcome, Reason, Request};
 
-use crate::attempts::{Attempts, KEPT};
+use crate::attempts::{Attempts, Room};
 use crate::error::MacroName;
 
 /// Places of calls that are kept for one attempt; further ones are only counted.
@@ -64,13 +64,23 @@ pub enum Observation {
 #[derive(Debug, Default)]
 pub struct Recorded {
     pub attempts: Vec<Attempt>,
-    /// Attempts that are not in `attempts`, because there were too many different ones.
-    pub not_kept: u64,
     pub observations: HashSet<Observation>,
     /// The macro packages that were used, by name and version, each with the digest of its rules.
     pub packages: BTreeMap<(String, String), [u8; 32]>,
     /// Where each attempt stands.
     known: HashMap<(MacroName, Request, Outcome), usize>,
+    rooms: BTreeMap<(String, String, Outcome), Room>,
+}
+
+impl Recorded {
+    /// How many attempts are not in `attempts`, because there were too many different ones: by macro package, its version, and
+    /// outcome.
+    pub fn not_kept(&self) -> impl Iterator<Item = ((&str, &str, Outcome), u64)> {
+        let not_kept = self.rooms.iter().filter(|(_, room)| room.not_kept() > 0);
+        not_kept.map(|((package, version, outcome), room)| {
+            ((package.as_str(), version.as_str(), *outcome), room.not_kept())
+        })
+    }
 }
 
 /// [`Recorded`], while it is being written.
@@ -82,6 +92,15 @@ impl Recorder {
     pub fn recorded(&self) -> MutexGuard<'_, Recorded> {
         // Nothing is left half-written by a panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds that a macro of this package ran, and wanted and saw nothing.
+    pub(crate) fn used(&self, (package, version): (&str, &str), rules: [u8; 32]) {
+        let mut recorded = self.recorded();
+        // A crate uses few, and this is met at every call: no text is copied for it.
+        if !recorded.packages.keys().any(|(p, v)| p == package && v == version) {
+            recorded.packages.insert((package.to_owned(), version.to_owned()), rules);
+        }
     }
 
     /// Adds what one expansion wanted and saw.
@@ -96,17 +115,21 @@ impl Recorder {
         let mut recorded = self.recorded();
         let recorded = &mut *recorded;
         let package = (macro_name.package.clone(), macro_name.version.clone());
+        let (package_name, version) = package.clone();
+        let of = |outcome| (package_name.clone(), version.clone(), outcome);
         recorded.packages.entry(package).or_insert(rules);
         recorded.observations.extend(observations);
-        recorded.not_kept = recorded.not_kept.saturating_add(attempts.not_kept());
+        for (outcome, times) in attempts.not_kept() {
+            recorded.rooms.entry(of(outcome)).or_default().leave_out(times);
+        }
         for attempted in attempts.kept() {
             let key = (macro_name.clone(), attempted.request.clone(), attempted.outcome);
+            let room = recorded.rooms.entry(of(attempted.outcome)).or_default();
+            // A macro's name is its author's: it may be long, and is kept with each attempt.
+            let names = attempted.request.name().map_or(0, str::len).saturating_add(macro_name.name.len());
             let at = match recorded.known.get(&key) {
                 Some(&at) => at,
-                None if recorded.attempts.len() >= KEPT => {
-                    recorded.not_kept = recorded.not_kept.saturating_add(attempted.times);
-                    continue;
-                }
+                None if !room.takes(names, attempted.times) => continue,
                 None => {
                     recorded.attempts.push(Attempt {
                         macro_name: macro_name.clone(),
@@ -125,8 +148,10 @@ impl Recorder {
             attempt.times = attempt.times.saturating_add(attempted.times);
             match call {
                 Some(call) if attempt.calls.contains(call) => {}
-                Some(call) if attempt.calls.len() < CALLS => attempt.calls.push(call.clone()),
-                Some(_) => attempt.more_calls += 1,
+                Some(call) if attempt.calls.len() < CALLS && room.takes_call(call.file.len()) => {
+                    attempt.calls.push(call.clone());
+                }
+                Some(_) => attempt.more_calls = attempt.more_calls.saturating_add(1),
                 None => {}
             }
         }
@@ -161,5 +186,38 @@ mod tests {
         assert_eq!((a.times, a.calls.len(), a.more_calls), (100, CALLS, 50));
         assert_eq!((b.times, b.calls.len(), b.more_calls), (1, 0, 0));
         assert_eq!(recorded.packages.len(), 1);
+    }
+
+    #[test]
+    fn a_flood_displaces_nothing_of_another_outcome_or_package() {
+        let recorder = Recorder::default();
+        let of = |package: &str| MacroName {
+            kind: EntryKind::Function,
+            name: "a".to_owned(),
+            package: package.to_owned(),
+            version: "1.0.0".to_owned(),
+        };
+        let add = |package: &str, variables: std::ops::Range<u32>, decision: &Decision| {
+            let mut attempts = Attempts::default();
+            for i in variables {
+                attempts.record(Request::Variable(format!("V{i}")), decision);
+            }
+            recorder.add(&of(package), [1; 32], &attempts, HashSet::new(), None);
+        };
+        let refused = Decision::Refused(Reason::NotGranted);
+        for part in 0..4 {
+            add("flood", part * 5_000..(part + 1) * 5_000, &refused);
+        }
+        add("flood", 0..1, &Decision::Granted(Reason::DescribesCrate));
+        add("flood", 0..1, &Decision::Granted(Reason::ReportMode));
+        add("other", 0..1, &refused);
+        let recorded = recorder.recorded();
+        let last: Vec<_> =
+            recorded.attempts.iter().rev().take(3).map(|a| (&*a.macro_name.package, a.outcome)).collect();
+        assert_eq!(
+            last,
+            [("other", Outcome::Refused), ("flood", Outcome::Reported), ("flood", Outcome::Granted)]
+        );
+        assert_eq!(recorded.not_kept().collect::<Vec<_>>(), [(("flood", "1.0.0", Outcome::Refused), 10_000)]);
     }
 }

@@ -214,7 +214,9 @@ fn summary(grant: &NewGrant) -> String {
     what.extend(grant.state.then(|| "keep state".to_owned()));
     what.extend(grant.random.is_some().then(|| "have random numbers of its own seed".to_owned()));
     what.extend(grant.time.then(|| "see the time".to_owned()));
-    format!("{} to {}", plain(&grant.macro_package), what.join(", "))
+    let calling: Vec<_> = grant.calling.iter().map(|name| plain(name)).collect();
+    let calling = if calling.is_empty() { String::new() } else { format!(", for {}", calling.join(", ")) };
+    format!("{} to {}{calling}", plain(&grant.macro_package), what.join(", "))
 }
 
 /// What one macro package was refused in one calling package, by the last build.
@@ -246,7 +248,8 @@ fn proposals(logs: &[UnitLog]) -> Vec<Proposal> {
 
 fn from_log(file: &PolicyFile, dir: &Utf8Path) -> Result<ExitCode, CommandError> {
     let logs = log::read(dir).map_err(|source| CommandError::Log { path: dir.to_owned(), source })?;
-    let proposals = proposals(&log::show::of_last_build(logs));
+    logs.warn();
+    let proposals = proposals(&log::show::of_last_build(logs.units));
     if proposals.is_empty() {
         report::status("Nothing", "to allow: the last build was refused nothing that can be granted");
         return Ok(ExitCode::SUCCESS);
@@ -254,7 +257,8 @@ fn from_log(file: &PolicyFile, dir: &Utf8Path) -> Result<ExitCode, CommandError>
     if !io::stdin().is_terminal() {
         report::warning("nothing was changed: nobody is there to be asked. These commands would grant it:");
         for proposal in &proposals {
-            anstream::println!("{}", proposal.wanted.command(&proposal.package));
+            let Proposal { package, calling, wanted, .. } = proposal;
+            anstream::println!("{}", wanted.whole_command(package, Some(calling)));
         }
         return Ok(ExitCode::FAILURE);
     }
@@ -321,7 +325,12 @@ impl<I: BufRead, O: Write> Dialog<I, O> {
                 Some(false) => {}
             }
         }
-        let mut grant = NewGrant { macro_package: package.clone(), ..NewGrant::default() };
+        // What is shown and asked about is what one package was refused: nothing more is granted.
+        let mut grant = NewGrant {
+            macro_package: package.clone(),
+            calling: vec![calling.clone()],
+            ..NewGrant::default()
+        };
         let chosen = [
             ("read", &wanted.read, &mut grant.read),
             ("list", &wanted.list, &mut grant.list),
@@ -401,6 +410,7 @@ mod tests {
         let (grant, text) = said("mac", "perhaps\ny\n\n\nthe texts\n");
         let grant = grant.unwrap();
         assert_eq!((grant.read, grant.env), (vec!["a.txt".to_owned()], vec![]));
+        assert_eq!(grant.calling, ["web"], "it was asked about what this package was refused");
         assert_eq!(grant.reason.as_deref(), Some("the texts"));
         insta::assert_snapshot!(text);
         for answers in ["", "\n\n", "n\nn\n", "q\n", "y\nq\n", "y\ny\n", "y\ny\n\n"] {

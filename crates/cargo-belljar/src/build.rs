@@ -11,6 +11,7 @@ use belljar_plan::{CargoCall, MacroUnit, PackageSource, Plan, PlanError, RustcAr
 use belljar_store::{Store, StoreError};
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::own_dir::{self, advice};
 use crate::probe::Probing;
 use crate::report::{self, StatusLines};
 use crate::session::{self, Session, SessionError};
@@ -44,14 +45,16 @@ pub(crate) enum CommandError {
     )]
     Cwd { source: std::io::Error },
     #[error(
-        "an empty artifact of an earlier build can't be removed ({path}): {source}\nnext: check the rights of the target directory, or `cargo clean`"
+        "an empty artifact of an earlier build can't be removed ({path}): {source}{}", advice(.source, "check the rights of the target directory, or `cargo clean`")
     )]
     Forget { path: Utf8PathBuf, source: std::io::Error },
     #[error(transparent)]
     Policy(#[from] belljar_policy::PolicyError),
     #[error(transparent)]
     Refresh(#[from] policy::RefreshError),
-    #[error("the access log can't be read or shown ({path}): {source}\nnext: check the rights of {path}")]
+    #[error("belljar's part of the target directory, {path}, can't be used: {source}{}", advice(.source, "check the target directory's disk and rights"))]
+    OwnDir { path: Utf8PathBuf, source: std::io::Error },
+    #[error("the access log can't be read or shown ({path}): {source}{}", advice(.source, "check its rights"))]
     Log { path: Utf8PathBuf, source: std::io::Error },
     #[error(
         "{macro_package}: `cargo clippy --fix` would compile and load this macro crate without belljar\nnext: mend the other packages with `-p`, or use `cargo belljar clippy` and mend {macro_package} by hand"
@@ -169,6 +172,9 @@ pub(crate) fn prepare(
 ) -> Result<(Plan, Vec<(OsString, OsString)>), CommandError> {
     let mut planned = planned.clone();
     let target_dir = workspace.target_dir.join("belljar");
+    // Before cargo does anything there.
+    own_dir::check(&target_dir)
+        .map_err(|source| CommandError::OwnDir { path: target_dir.clone(), source })?;
     let own_target_dir = !has_flag(&planned.args, "--target-dir");
     if own_target_dir {
         planned.env.push(("CARGO_TARGET_DIR".into(), target_dir.clone().into()));

@@ -18,6 +18,7 @@ mod install;
 mod interrupt;
 mod log;
 mod other_wrapper;
+mod own_dir;
 mod policy;
 mod precompile;
 mod probe;

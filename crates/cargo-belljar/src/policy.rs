@@ -16,6 +16,7 @@ use belljar_policy::{Calling, Mode, Pair, Places, Policy, PolicyError, Source, U
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
+use crate::own_dir::advice;
 use crate::report;
 use crate::stamps::{self, Stamp};
 
@@ -152,7 +153,7 @@ pub(crate) fn of_macros(dir: &Utf8Path, macro_package: &str) -> Vec<Utf8PathBuf>
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RefreshError {
     #[error(
-        "what is known of the policy of earlier builds can't be brought up to date ({path}): {source}\nnext: check the rights of the target directory, or `cargo clean`"
+        "what is known of the policy of earlier builds can't be brought up to date ({path}): {source}{}", advice(.source, "check the rights of the target directory, or `cargo clean`")
     )]
     File { path: Utf8PathBuf, source: io::Error },
     #[error(transparent)]

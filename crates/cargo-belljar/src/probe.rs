@@ -23,6 +23,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::build::{self, Build, CommandError};
+use crate::own_dir::{self, advice};
 use crate::{interrupt, policy, report as output, stamps};
 use report::UnitReport;
 
@@ -102,7 +103,7 @@ pub(crate) enum ProbeError {
     )]
     NoCalls { package: String },
     #[error(
-        "{path}, which belljar needs to find what {package} depends on, can't be used: {source}\nnext: check the target directory's disk and rights"
+        "{path}, which belljar needs to find what {package} depends on, can't be used: {source}{}", advice(.source, "check the target directory's disk and rights")
     )]
     File { package: String, path: Utf8PathBuf, source: io::Error },
     #[error("{package}: what was found can't be written to standard output: {source}")]
@@ -124,6 +125,7 @@ impl Probe {
             let (package, path) = (self.package.clone(), path.to_owned());
             move |source| ProbeError::File { package, path, source }
         };
+        own_dir::check(&belljar_dir).map_err(failed(&belljar_dir))?;
         std::fs::create_dir_all(&belljar_dir).map_err(failed(&belljar_dir))?;
         let reports = tempfile::Builder::new()
             .prefix("probe-")

@@ -8,8 +8,17 @@ use belljar_policy::{Calling, Outcome, profiles};
 
 use crate::log::{Entry, UnitLog};
 
-/// Requests that one note shows.
+/// Requests that one note shows, and values that one command has.
 const SHOWN: usize = 8;
+
+/// Characters of one request that a note shows: the log has all of it.
+const LENGTH: usize = 300;
+
+/// The longest command that is proposed.
+const COMMAND: usize = 1000;
+
+/// Proposed where a command would be too long to be read.
+const ONE_BY_ONE: &str = "cargo belljar allow --from-log";
 
 /// The arguments of `cargo belljar allow` that would grant what was refused to one macro package.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,7 +37,8 @@ impl Wanted {
     }
 
     fn add(&mut self, entry: &Entry, calling: &Calling) {
-        let Some(name) = entry.name.as_deref() else { return };
+        // No argument of a command can have a zero byte in it, and nothing real has such a name.
+        let Some(name) = entry.name.as_deref().filter(|name| !name.contains('\0')) else { return };
         match entry.what.as_str() {
             "env" => self.env.insert(name.to_owned()),
             "read" | "look-at" | "read-link" => self.read.insert(as_granted(name, calling)),
@@ -41,9 +51,19 @@ impl Wanted {
         self.read.is_empty() && self.list.is_empty() && self.env.is_empty()
     }
 
-    /// The command that grants it.
-    pub(crate) fn command(&self, package: &str) -> String {
+    /// The command that grants it, or goes through it where it is much. Where `calling` names a package, only when that calls.
+    pub(crate) fn command(&self, package: &str, calling: Option<&str>) -> String {
+        let values = self.read.len() + self.list.len() + self.env.len();
+        let command = (values <= SHOWN).then(|| self.whole_command(package, calling));
+        command.filter(|command| command.len() <= COMMAND).unwrap_or_else(|| ONE_BY_ONE.to_owned())
+    }
+
+    /// The command that grants it, however long.
+    pub(crate) fn whole_command(&self, package: &str, calling: Option<&str>) -> String {
         let mut command = format!("cargo belljar allow {}", quoted(package));
+        if let Some(calling) = calling {
+            let _ = write!(command, " --for {}", quoted(calling));
+        }
         for (flag, values) in [("read", &self.read), ("list", &self.list), ("env", &self.env)] {
             for value in values {
                 let _ = write!(command, " --{flag} {}", quoted(value));
@@ -79,25 +99,53 @@ fn escaped(path: &str) -> String {
 
 /// A text of somebody else's, on one line and with nothing in it that a terminal obeys.
 pub(crate) fn plain(text: &str) -> String {
-    // Also the characters that change the direction in which the rest is shown, or can't be seen.
-    let odd = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
-    text.chars().map(|c| if odd(c) { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if is_odd(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// A word for a shell.
+/// A text of somebody else's, [`plain`] and not longer than is read.
+fn short(text: &str) -> String {
+    match text.char_indices().nth(LENGTH) {
+        Some((end, _)) => format!("{}…", plain(text.get(..end).unwrap_or_default())),
+        None => plain(text),
+    }
+}
+
+/// What a terminal obeys, what changes the direction in which the rest is shown, and what can't be seen.
+/// Source: Unicode's `Default_Ignorable_Code_Point`, its line separators, and letters and signs that are blank.
+fn is_odd(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// A word for a shell, with nothing in it that a terminal obeys.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else if word.chars().any(char::is_control) {
-        // $'…' understands escapes, and shows them.
-        format!("$'{}'", word.escape_default())
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
+        return word.to_owned();
     }
+    if !word.chars().any(is_odd) {
+        return format!("'{}'", word.replace('\'', "'\\''"));
+    }
+    // The quotes of bash, zsh, ksh and POSIX 2024. Of a byte's escapes, the octal one is the one that takes no digit behind it for
+    // its own in any of them, and that means the same in every locale.
+    let mut out = "$'".to_owned();
+    for c in word.chars() {
+        match c {
+            '\'' | '\\' => out.extend(['\\', c]),
+            c if is_odd(c) => {
+                for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                    let _ = write!(out, "\\{byte:03o}");
+                }
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('\'');
+    out
 }
 
 /// The text of a note about these refused entries of one crate.
@@ -111,11 +159,11 @@ pub(crate) fn note(refused: &[Entry], calling: &Calling, failed: bool) -> String
             if shown > SHOWN {
                 continue;
             }
-            let macro_name = plain(&entry.macro_name);
-            let (package, version) = (plain(package), plain(version));
-            let _ = write!(text, "\n  `{macro_name}` of {package} {version}: {}", plain(&entry.request));
+            let macro_name = short(&entry.macro_name);
+            let (package, version) = (short(package), short(version));
+            let _ = write!(text, "\n  `{macro_name}` of {package} {version}: {}", short(&entry.request));
             if let Some(call) = entry.calls.first() {
-                let _ = write!(text, "\n    at {}:{}", plain(&call.file), call.line);
+                let _ = write!(text, "\n    at {}:{}", short(&call.file), call.line);
             }
         }
     }
@@ -154,12 +202,15 @@ fn advice(packages: &ByPackage<'_>, failed: bool) -> Vec<String> {
                 let command = format!("cargo belljar allow {} --known", quoted(package));
                 (format!(" (known: {})", profile.grant.reason), command)
             }
-            None => (String::new(), wanted.command(package)),
+            None => (String::new(), wanted.command(package, None)),
         };
         let intro = if failed { "if that is why this fails, and you want it" } else { "to allow it" };
         Some(format!("help: {intro}{why}: {command}"))
     };
-    packages.iter().filter_map(of).collect()
+    let mut lines: Vec<String> = packages.iter().filter_map(of).collect();
+    // Those that are too much for a command have the same line.
+    lines.dedup();
+    lines
 }
 
 /// What is said at the end of a build: crates that aren't the user's have no note of their own, and the others' may be far
@@ -173,7 +224,7 @@ pub(crate) fn summary(logs: &[UnitLog], failed: bool) -> Option<String> {
     let names: BTreeSet<&str> = crates.iter().map(|(log, _)| log.header.package.as_str()).collect();
     let first = names.first()?;
     let of = match names.len() {
-        1 => format!("macros of `{}`", plain(first)),
+        1 => format!("macros of `{}`", short(first)),
         n => format!("macros of {n} packages"),
     };
     let mut text = format!("belljar refused {of} something: `cargo belljar log --last --outcome refused`");
@@ -186,8 +237,7 @@ pub(crate) fn summary(logs: &[UnitLog], failed: bool) -> Option<String> {
             let _ = write!(text, "\n  {line}");
         }
         if lines.len() > SHOWN {
-            let _ =
-                write!(text, "\n  help: one by one, all that it asked for: cargo belljar allow --from-log");
+            let _ = write!(text, "\n  help: one by one, all that it asked for: {ONE_BY_ONE}");
         }
     }
     Some(text)
@@ -211,6 +261,8 @@ pub(crate) fn print_json(text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use belljar_policy::Request;
+
     use super::*;
     use crate::log::Call;
 
@@ -263,7 +315,52 @@ mod tests {
         assert_eq!(quoted("serde_derive"), "serde_derive");
         assert_eq!(quoted("templates/**"), "'templates/**'");
         assert_eq!(quoted("it's"), "'it'\\''s'");
-        assert_eq!(quoted("a\nb"), "$'a\\nb'");
+        assert_eq!(quoted("a\nb"), "$'a\\012b'");
         assert_eq!(quoted(""), "''");
+        assert_eq!(quoted("größe"), "'größe'");
+    }
+
+    #[test]
+    fn a_shell_has_the_word_back_and_a_terminal_shows_nothing_odd() {
+        let words = [
+            "plain",
+            "",
+            "it's $HOME `id` \"x\" \\n !1 *",
+            "\u{1b}[2J it's 1\\2",
+            "\u{1}1\u{7f}7\r\n\t end\n",
+            "a\u{202e}b\u{2066}c\u{200b}d\u{feff}e\u{ad}f\u{3164}",
+            "größe\u{9b}31m",
+            "\u{e0041}\u{fe0f}'\u{2028}\\",
+        ];
+        for locale in ["C", "C.UTF-8"] {
+            for word in words {
+                let quoted = quoted(word);
+                assert!(!quoted.chars().any(is_odd), "{quoted:?}");
+                let mut bash = std::process::Command::new("bash");
+                let script = format!("printf '%s' {quoted}");
+                let output = bash.args(["-c", &script]).env("LC_ALL", locale).output().unwrap();
+                assert_eq!(output.stdout, word.as_bytes(), "{word:?} as {quoted} in {locale}");
+            }
+        }
+    }
+
+    #[test]
+    fn much_is_no_long_command() {
+        let long = format!("/{}", "\u{1}".repeat(4000));
+        let of_unknown = |entry: Entry| Entry { package: "mac".to_owned(), ..entry };
+        let many = (0..9).map(|n| entry("env", Some(&format!("V{n}")), "a variable"));
+        let many: Vec<_> = many.map(of_unknown).collect();
+        let few = &many[..8];
+        let one = [entry("read", Some(&long), &Request::from_word("read", Some(&long)).unwrap().to_string())];
+        for (entries, expected) in
+            [(&many[..], "allow: cargo belljar allow --from-log"), (few, "--env V7 --reason")]
+        {
+            let text = note(entries, &calling(), false);
+            assert!(text.replace(" it", "").contains(expected), "{text}");
+        }
+        let text = note(&one.map(of_unknown), &calling(), true);
+        assert!(text.len() < 1000 && text.ends_with(": cargo belljar allow --from-log"), "{text}");
+        let zero = note(&[of_unknown(entry("env", Some("A\0"), "a variable"))], &calling(), true);
+        assert!(!zero.contains("cargo belljar allow"), "{zero}");
     }
 }

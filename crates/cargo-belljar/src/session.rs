@@ -11,6 +11,7 @@ use belljar_policy::Places;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
+use crate::own_dir::{OwnDir, advice, is_digest_json};
 use crate::probe::Probing;
 use crate::{policy, seen};
 
@@ -43,7 +44,7 @@ pub(crate) struct Session {
 
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the session file {path} can't be {what}: {source}\nnext: check that the target directory can be written"
+    "the session file {path} can't be {what}: {source}{}", advice(.source, "check that the target directory can be written")
 )]
 pub(crate) struct SessionError {
     path: Utf8PathBuf,
@@ -78,13 +79,11 @@ impl Session {
             move |source| SessionError { path, what, source }
         };
         let json = serde_json::to_vec(self).map_err(std::io::Error::from).map_err(error("written"))?;
-        make(dir).map_err(error("made"))?;
-        let path = dir.join(format!("{}.json", blake3::hash(&json).to_hex()));
-        let mut file = tempfile::NamedTempFile::new_in(dir).map_err(error("written"))?;
-        std::io::Write::write_all(&mut file, &json).map_err(error("written"))?;
-        file.persist(&path).map_err(|e| e.error).map_err(error("written"))?;
-        remove_old(dir);
-        Ok(path)
+        let own = OwnDir::make(dir).map_err(error("made"))?;
+        let name = format!("{}.json", blake3::hash(&json).to_hex());
+        own.write(&name, &json, None).map_err(error("written"))?;
+        remove_old(&own);
+        Ok(own.path(&name))
     }
 
     /// Reads the session of this process's environment. `None` when there is none, or when it can't be used (it is not
@@ -114,23 +113,14 @@ impl Session {
     }
 }
 
-/// Makes a directory in cargo's target directory, and that one as cargo makes it: marked as something that can be made again, so
-/// that backups leave it out. Source: the Cache Directory Tagging Specification.
-fn make(dir: &Utf8Path) -> std::io::Result<()> {
-    const TAG: &str =
-        "Signature: 8a477f597d28d172789f06886806bc55\n# Cargo's target directory, made by belljar.\n";
-    let target_dir = dir.parent().and_then(Utf8Path::parent).filter(|target_dir| !target_dir.exists());
-    std::fs::create_dir_all(dir)?;
-    target_dir.map_or(Ok(()), |target_dir| std::fs::write(target_dir.join("CACHEDIR.TAG"), TAG))
-}
-
 /// Removes sessions older than a week. What can't be removed stays: it is a few kilobytes.
-fn remove_old(dir: &Utf8Path) {
+fn remove_old(dir: &OwnDir) {
     const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
+    let names = dir.names().unwrap_or_default();
+    for name in names.iter().filter(|name| is_digest_json(name, 64)) {
+        let age = dir.modified(name).ok().and_then(|t| t.elapsed().ok());
         if age.is_some_and(|age| age > WEEK) {
-            let _ = std::fs::remove_file(entry.path());
+            let _ = dir.remove(name);
         }
     }
 }

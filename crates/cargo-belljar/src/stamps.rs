@@ -4,13 +4,14 @@
 //! (rules of the policy, the names in a directory) there is a stamp below belljar's part of the target directory, which says
 //! what it was. The command looks at all stamps before cargo does, and writes those anew that are not true any more.
 
-use std::fs::FileTimes;
-use std::io::{self, Write};
+use std::io;
 use std::time::{Duration, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::own_dir::{OwnDir, is_digest_json};
 
 /// The longest stamp that is read.
 const MAX: u64 = 1 << 20;
@@ -25,20 +26,24 @@ pub(crate) trait Stamp: Serialize + DeserializeOwned + PartialEq {
         self == other
     }
 
+    fn file_name(&self) -> String {
+        format!("{}.json", digest(&self.about()))
+    }
+
     fn path(&self, dir: &Utf8Path) -> Utf8PathBuf {
-        dir.join(format!("{}.json", digest(&self.about())))
+        dir.join(self.file_name())
     }
 
     /// Makes sure that the stamp is there and says this.
     fn put(&self, dir: &Utf8Path) -> io::Result<Utf8PathBuf> {
-        let path = self.path(dir);
-        match read::<Self>(&path) {
+        let (own, name) = (OwnDir::make(dir)?, self.file_name());
+        match read::<Self>(&own, &name) {
             Some(there) if there.says_the_same(self) => {}
             // Whoever depends on what it said is to be compiled again.
-            Some(_) => write(&path, self, SystemTime::now())?,
-            None => write(&path, self, long_ago())?,
+            Some(_) => write(&own, &name, self, SystemTime::now())?,
+            None => write(&own, &name, self, long_ago())?,
         }
-        Ok(path)
+        Ok(own.path(&name))
     }
 }
 
@@ -53,8 +58,10 @@ pub(crate) fn digest(texts: &[&str]) -> String {
     for text in texts {
         hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
     }
-    hasher.finalize().to_hex()[..32].to_owned()
+    hasher.finalize().to_hex()[..DIGITS].to_owned()
 }
+
+const DIGITS: usize = 32;
 
 /// Writes anew the stamps in `dir` that say something else `now`.
 pub(crate) fn refresh<S: Stamp, E>(
@@ -62,27 +69,30 @@ pub(crate) fn refresh<S: Stamp, E>(
     failed: impl Fn(Utf8PathBuf, io::Error) -> E,
     mut now: impl FnMut(&S) -> Result<S, E>,
 ) -> Result<(), E> {
-    let entries = match dir.read_dir_utf8() {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(failed(dir.to_owned(), e)),
-    };
-    for entry in entries {
-        let path = entry.map_err(|e| failed(dir.to_owned(), e))?.into_path();
+    let Some(own) = OwnDir::open(dir).map_err(|e| failed(dir.to_owned(), e))? else { return Ok(()) };
+    for name in names(&own).map_err(|e| failed(dir.to_owned(), e))? {
         // What is no stamp goes: what depends on it is compiled again.
-        match read::<S>(&path).filter(|stamp| stamp.path(dir) == path) {
-            None => remove(&path).map_err(|e| failed(path, e))?,
+        match read::<S>(&own, &name) {
+            None => own.remove(&name).map_err(|e| failed(own.path(&name), e))?,
             Some(stamp) => {
                 let now = now(&stamp)?;
                 if now != stamp {
-                    let of_stamp = || path.metadata()?.modified();
+                    let of_stamp = || own.path(&name).symlink_metadata()?.modified();
                     let time = if now.says_the_same(&stamp) { of_stamp() } else { Ok(SystemTime::now()) };
-                    time.and_then(|time| write(&path, &now, time)).map_err(|e| failed(path, e))?;
+                    time.and_then(|time| write(&own, &name, &now, time))
+                        .map_err(|e| failed(own.path(&name), e))?;
                 }
             }
         }
     }
     Ok(())
+}
+
+/// The files that have a stamp's name.
+fn names(dir: &OwnDir) -> io::Result<Vec<String>> {
+    let mut names = dir.names()?;
+    names.retain(|name| is_digest_json(name, DIGITS));
+    Ok(names)
 }
 
 /// Stamps that are away: whatever depends on them is stale for cargo.
@@ -93,8 +103,9 @@ impl Away {
     pub(crate) fn take(paths: Vec<Utf8PathBuf>) -> Result<Self, (Utf8PathBuf, io::Error)> {
         let mut away = Self(Vec::new());
         for path in paths {
-            let taken = path.symlink_metadata().and_then(|m| m.modified()).and_then(|modified| {
-                remove(&path)?;
+            let taken = place(&path).and_then(|(dir, name)| {
+                let modified = dir.modified(&name)?;
+                dir.remove(&name)?;
                 Ok(modified)
             });
             match taken {
@@ -112,9 +123,7 @@ impl Away {
     /// Those that were made again get the times that they had: for who did not depend on them meanwhile, nothing has changed.
     pub(crate) fn bring_back(self) -> Result<(), (Utf8PathBuf, io::Error)> {
         for (path, modified) in self.0 {
-            let times = FileTimes::new().set_modified(modified);
-            let set = std::fs::File::options().write(true).open(&path).and_then(|file| file.set_times(times));
-            match set {
+            match place(&path).and_then(|(dir, name)| dir.set_modified(&name, modified)) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => return Err((path, e)),
                 _ => {}
             }
@@ -125,36 +134,26 @@ impl Away {
 
 /// All stamps in `dir`.
 pub(crate) fn all<S: Stamp>(dir: &Utf8Path) -> Vec<S> {
-    let entries = dir.read_dir_utf8().into_iter().flatten().flatten();
-    let of = |path: &Utf8Path| read::<S>(path).filter(|stamp| stamp.path(dir) == path);
-    entries.filter_map(|entry| of(entry.path())).collect()
+    // One that could not be used has been an error before.
+    let Ok(Some(own)) = OwnDir::open(dir) else { return Vec::new() };
+    names(&own).unwrap_or_default().iter().filter_map(|name| read(&own, name)).collect()
 }
 
-fn read<S: Stamp>(path: &Utf8Path) -> Option<S> {
-    path.symlink_metadata().ok().filter(|m| m.is_file() && m.len() <= MAX)?;
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+/// The directory of a stamp, and its name there.
+fn place(path: &Utf8Path) -> io::Result<(OwnDir, String)> {
+    let missing = || io::Error::from(io::ErrorKind::NotFound);
+    let (dir, name) = path.parent().zip(path.file_name()).ok_or_else(missing)?;
+    Ok((OwnDir::open(dir)?.ok_or_else(missing)?, name.to_owned()))
 }
 
-fn write(path: &Utf8Path, stamp: &impl Stamp, time: SystemTime) -> io::Result<()> {
-    let dir = path.parent().unwrap_or(Utf8Path::new("."));
-    std::fs::create_dir_all(dir)?;
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    file.write_all(&serde_json::to_vec(stamp)?)?;
-    file.as_file().set_times(FileTimes::new().set_modified(time))?;
-    file.persist(path).map_err(|e| e.error)?;
-    Ok(())
+/// The stamp of that name. One under another name than its own is not believed.
+fn read<S: Stamp>(dir: &OwnDir, name: &str) -> Option<S> {
+    let stamp: S = serde_json::from_slice(&dir.read(name, MAX).ok()?).ok()?;
+    (stamp.file_name() == name).then_some(stamp)
 }
 
-fn remove(path: &Utf8Path) -> io::Result<()> {
-    let removed = if path.is_dir() && !path.is_symlink() {
-        std::fs::remove_dir_all(path)
-    } else {
-        std::fs::remove_file(path)
-    };
-    match removed {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        _ => Ok(()),
-    }
+fn write(dir: &OwnDir, name: &str, stamp: &impl Stamp, time: SystemTime) -> io::Result<()> {
+    dir.write(name, &serde_json::to_vec(stamp)?, Some(time))
 }
 
 #[cfg(test)]
@@ -195,11 +194,14 @@ mod tests {
         assert_eq!((modified(&a), modified(&b)), (long_ago(), long_ago()));
         said("a", 1).put(&dir).unwrap();
         assert_eq!(modified(&a), long_ago(), "nothing has changed");
-        std::fs::write(dir.join("junk"), "{").unwrap();
+        let junk = format!("{}.json", "0".repeat(DIGITS));
+        std::fs::write(dir.join(&junk), "{").unwrap();
+        std::fs::write(dir.join("notes.txt"), "mine").unwrap();
         all(&dir, |stamp| if stamp.name == "a" { 2 } else { 1 });
         assert!(modified(&a) > long_ago());
         assert_eq!(modified(&b), long_ago(), "it is not concerned");
-        assert!(!dir.join("junk").exists());
+        assert!(!dir.join(junk).exists());
+        assert!(dir.join("notes.txt").exists(), "belljar gives no such name");
         let now = modified(&a);
         said("a", 2).put(&dir).unwrap();
         assert_eq!(modified(&a), now, "the command has written it already");
@@ -211,7 +213,7 @@ mod tests {
     fn a_stamp_under_another_name_is_not_believed() {
         let dir = tempfile::tempdir().unwrap();
         let dir = Utf8Path::from_path(dir.path()).unwrap().join("stamps");
-        let moved = dir.join("other.json");
+        let moved = dir.join(format!("{}.json", "0".repeat(DIGITS)));
         std::fs::rename(said("a", 1).put(&dir).unwrap(), &moved).unwrap();
         all(&dir, |_| 1);
         assert!(!moved.exists());

@@ -27,6 +27,7 @@ use belljar_store::{Store, StoreError};
 use belljar_wire::message;
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::own_dir::advice;
 use crate::session::{self, Session};
 use crate::{interrupt, policy, report};
 use afterwards::{Compilation, Stamped};
@@ -47,7 +48,7 @@ enum WrapperError {
     #[error("the current directory can't be used: {source}\nnext: belljar needs paths that are UTF-8")]
     Cwd { source: std::io::Error },
     #[error(
-        "an empty artifact could not be written to {path}: {source}\nnext: check the target directory's disk and rights"
+        "an empty artifact could not be written to {path}: {source}{}", advice(.source, "check the target directory's disk and rights")
     )]
     Empty { path: Utf8PathBuf, source: std::io::Error },
     #[error(transparent)]
@@ -192,6 +193,7 @@ fn compilation(
         },
         places,
         unit: Compilation::unit_of(unit),
+        shares_log: false,
         program: Path::new(&name(compilers)).file_name().unwrap_or_default().to_string_lossy().into_owned(),
         dep_info: Compilation::dep_info_of(unit, cwd),
         // cargo has the compiler be silent about crates that aren't the user's.

@@ -94,7 +94,7 @@ fn what_the_last_build_was_refused_is_proposed() {
     assert_eq!(proposed.code, Some(1), "nobody was asked, so nothing was done");
     assert_eq!(
         proposed.stdout,
-        "cargo belljar allow asks --read 'it'\\''s \\{a\\} text.txt' --env MY_VARIABLE --reason '…'\n"
+        "cargo belljar allow asks --for app --read 'it'\\''s \\{a\\} text.txt' --env MY_VARIABLE --reason '…'\n"
     );
     assert!(!project.root().join("belljar.toml").exists());
     let empty = Project::new("nothing built");

@@ -1,6 +1,6 @@
 //! `cargo belljar log`: the access log, for people and for programs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,10 +10,11 @@ use belljar_policy::{Calling, Outcome, Policy, Request, Source, Used, unused};
 use camino::Utf8Path;
 use serde::Serialize;
 
-use super::{Entry, Header, UnitLog};
+use super::{Entry, EntryKey, Header, Logs, NotKept, UnitLog};
 use crate::build::{self, CommandError};
-use crate::policy;
 use crate::refused::plain;
+use crate::wrapper::afterwards::SERVED;
+use crate::{policy, report};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Log {
@@ -62,7 +63,23 @@ struct Line<'a> {
     program: &'a str,
     build: Option<&'a str>,
     #[serde(flatten)]
-    entry: &'a Entry,
+    said: Said<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Said<'a> {
+    Wanted {
+        request: &'a str,
+        #[serde(flatten)]
+        entry: &'a Entry,
+    },
+    /// Attempts that are only counted.
+    NotKept {
+        what: &'static str,
+        #[serde(flatten)]
+        not_kept: &'a NotKept,
+    },
 }
 
 impl Log {
@@ -74,12 +91,20 @@ impl Log {
         let dir = belljar_dir.join("log");
         let logs = super::read(&dir).map_err(|source| CommandError::Log { path: dir.clone(), source })?;
         let all = !self.last && self.macros.is_empty() && self.crates.is_empty() && self.outcome.is_empty();
-        let logs = self.chosen(logs);
+        logs.warn();
+        let whole = logs.are_whole();
+        let logs = self.chosen(logs.units);
         let mut out = anstream::stdout().lock();
         let written = match self.format {
-            Format::Text => text(&logs, &dir, &mut out).and_then(|()| match all {
-                true => idle_grants(&logs, &workspace.root, &belljar_dir, &mut out),
-                false => Ok(()),
+            Format::Text => text(&logs, &dir, &mut out).and_then(|()| match (all, whole) {
+                (true, true) => idle_grants(&logs, &workspace.root, &belljar_dir, &mut out),
+                (true, false) => {
+                    writeln!(
+                        out,
+                        "\nnot all of what macros wanted is on record, so no grant is known to be unused"
+                    )
+                }
+                (false, _) => Ok(()),
             }),
             Format::Json => json(&logs, &mut out),
         };
@@ -101,12 +126,18 @@ impl Log {
         };
         logs.retain(|log| named(&self.crates, [&log.header.package, &log.header.crate_name]));
         for log in &mut logs {
-            log.entries.retain(|entry| {
-                named(&self.macros, [&entry.package, entry.plain_name()])
-                    && (self.outcome.is_empty() || self.outcome.iter().any(|outcome| entry.is(*outcome)))
+            let outcome =
+                |of: &str| self.outcome.is_empty() || self.outcome.iter().any(|outcome| outcome.word() == of);
+            log.entries.retain(|entry| named(&self.macros, [&entry.package, entry.plain_name()]));
+            // Of which of a package's macros they were, nobody knows.
+            let entries = &log.entries;
+            let asked_for = |package: &str| entries.iter().any(|entry| entry.package == package);
+            log.header.not_kept.retain(|of| {
+                outcome(&of.outcome) && (named(&self.macros, [&of.package, ""]) || asked_for(&of.package))
             });
+            log.entries.retain(|entry| outcome(&entry.outcome));
         }
-        logs.retain(|log| !log.entries.is_empty());
+        logs.retain(|log| !log.entries.is_empty() || !log.header.not_kept.is_empty());
         logs
     }
 }
@@ -119,12 +150,24 @@ pub(crate) fn of_last_build(mut logs: Vec<UnitLog>) -> Vec<UnitLog> {
     logs
 }
 
+impl Logs {
+    /// Says which files can't be read.
+    pub(crate) fn warn(&self) {
+        self.unreadable.iter().for_each(report::warning);
+    }
+
+    /// Whether everything is there that was ever wanted.
+    fn are_whole(&self) -> bool {
+        self.unreadable.is_empty() && self.units.iter().all(|log| log.header.not_kept.is_empty())
+    }
+}
+
 /// Of each crate, what the last run of cargo wrote that compiled it: a check and a build of it are two units, and one of them
-/// may be of long ago.
+/// may be of long ago. An editor, or what else has no unit of cargo's, stands beside that.
 fn of_last_builds(mut logs: Vec<UnitLog>) -> Vec<UnitLog> {
     let of = |log: &UnitLog| {
         let Header { package, version, crate_name, .. } = &log.header;
-        (package.clone(), version.clone(), crate_name.clone())
+        (package.clone(), version.clone(), crate_name.clone(), log.header.program == SERVED)
     };
     let mut last: BTreeMap<_, (std::time::SystemTime, Option<String>)> = BTreeMap::new();
     for log in &logs {
@@ -147,15 +190,17 @@ impl Entry {
 
 fn json(logs: &[UnitLog], out: &mut impl Write) -> io::Result<()> {
     for log in logs {
-        for entry in &log.entries {
-            let header = &log.header;
+        let header = &log.header;
+        let wanted = log.entries.iter().map(|entry| Said::Wanted { request: &entry.request, entry });
+        let not_kept = header.not_kept.iter().map(|not_kept| Said::NotKept { what: "not-kept", not_kept });
+        for said in wanted.chain(not_kept) {
             let line = Line {
                 calling_package: &header.package,
                 calling_version: &header.version,
                 crate_name: &header.crate_name,
                 program: &header.program,
                 build: header.build.as_deref(),
-                entry,
+                said,
             };
             serde_json::to_writer(&mut *out, &line)?;
             out.write_all(b"\n")?;
@@ -167,17 +212,17 @@ fn json(logs: &[UnitLog], out: &mut impl Write) -> io::Result<()> {
 /// The same request of the same macro in all units of one crate: what a check and a build wanted is one thing to its reader.
 fn merged(logs: &[UnitLog]) -> BTreeMap<(&str, &str, &str), Vec<Entry>> {
     let mut crates: BTreeMap<_, Vec<Entry>> = BTreeMap::new();
-    for log in logs {
+    let mut places: HashMap<((&str, &str, &str), EntryKey), usize> = HashMap::new();
+    for log in logs.iter().filter(|log| !log.entries.is_empty()) {
         let Header { package, version, crate_name, .. } = &log.header;
-        let known = crates.entry((package.as_str(), version.as_str(), crate_name.as_str())).or_default();
+        let of = (package.as_str(), version.as_str(), crate_name.as_str());
+        let known = crates.entry(of).or_default();
         for entry in &log.entries {
-            let same = |other: &&mut Entry| {
-                (&other.macro_name, &other.package, &other.version, &other.request, &other.outcome)
-                    == (&entry.macro_name, &entry.package, &entry.version, &entry.request, &entry.outcome)
-            };
-            match known.iter_mut().find(same) {
+            let at = *places.entry((of, entry.key())).or_insert(known.len());
+            match known.get_mut(at) {
                 Some(other) => {
                     other.times = other.times.max(entry.times);
+                    other.more_calls = other.more_calls.max(entry.more_calls);
                     other.calls.extend(entry.calls.iter().cloned());
                     other.calls.sort();
                     other.calls.dedup();
@@ -224,9 +269,18 @@ fn text(logs: &[UnitLog], dir: &Utf8Path, out: &mut impl Write) -> io::Result<()
             write_entry(entry, out)?;
         }
     }
-    let not_kept: u64 = logs.iter().map(|log| log.header.not_kept).sum();
-    if not_kept > 0 {
-        writeln!(out, "\n{not_kept} more attempts are not listed: there were too many different ones")?;
+    let mut not_kept: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
+    for of in logs.iter().flat_map(|log| &log.header.not_kept) {
+        let times = not_kept.entry((&of.package, &of.version, &of.outcome)).or_default();
+        *times = times.saturating_add(of.times);
+    }
+    for (n, ((package, version, outcome), times)) in not_kept.into_iter().enumerate() {
+        let (package, version, outcome) = (plain(package), plain(version), plain(outcome));
+        writeln!(
+            out,
+            "{}{package} {version}: {times} more attempts ({outcome}) are not listed, there were too many different ones",
+            if n == 0 { "\n" } else { "" }
+        )?;
     }
     Ok(())
 }
@@ -284,7 +338,7 @@ fn write_entry(entry: &Entry, out: &mut impl Write) -> io::Result<()> {
         let place = |call: &super::Call| format!("{}:{}", plain(&call.file), call.line);
         let places: Vec<_> = entry.calls.iter().take(PLACES).map(place).collect();
         write!(out, "             at {}", places.join(", "))?;
-        let more = entry.more_calls + entry.calls.len().saturating_sub(PLACES) as u64;
+        let more = entry.more_calls.saturating_add(entry.calls.len().saturating_sub(PLACES) as u64);
         if more > 0 {
             write!(out, " and {more} more")?;
         }
@@ -299,12 +353,12 @@ mod tests {
 
     fn log(package: &str, build: &str, entries: &str) -> UnitLog {
         let header = format!(
-            r#"{{"belljar_log":1,"build":"{build}","package":"{package}","version":"0.1.0","crate":"{package}","program":"rustc","not_kept":0}}"#
+            r#"{{"belljar_log":2,"build":"{build}","package":"{package}","version":"0.1.0","crate":"{package}","program":"rustc","began":0,"not_kept":[]}}"#
         );
         let seconds = build.parse().unwrap();
         UnitLog {
             header: serde_json::from_str(&header).unwrap(),
-            entries: entries.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
+            entries: entries.lines().map(|line| Entry::read(line).unwrap()).collect(),
             written: std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds),
         }
     }

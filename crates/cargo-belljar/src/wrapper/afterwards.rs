@@ -12,11 +12,15 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::tracked::{Inputs, never};
 use crate::log::{self, Entry, Header};
+use crate::own_dir::advice;
 use crate::probe::{Probing, report as probe_report, rerun};
 use crate::{policy, refused, report};
 
 /// Names one run of cargo, for the log.
 pub(crate) const BUILD: &str = "BELLJAR_BUILD";
+
+/// The program in the log of processes that load shims and have inherited no expander.
+pub(crate) const SERVED: &str = "served";
 
 /// A compilation with its surroundings.
 #[derive(Debug)]
@@ -27,6 +31,8 @@ pub(crate) struct Compilation {
     pub(crate) program: String,
     /// Names the unit's log.
     pub(crate) unit: String,
+    /// Whether other processes of the same build write to the same log.
+    pub(crate) shares_log: bool,
     /// belljar's part of the target directory, if there is one.
     pub(crate) belljar_dir: Option<Utf8PathBuf>,
     pub(crate) stamped: Stamped,
@@ -52,7 +58,7 @@ pub(crate) enum Stamped {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AfterwardsError {
     #[error(
-        "what the macros of this crate wanted can't be written down in {path}: {source}\nnext: check the target directory's disk and rights"
+        "what the macros of this crate wanted can't be written down in {path}: {source}{}", advice(.source, "check the target directory's disk and rights")
     )]
     Write { path: Utf8PathBuf, source: io::Error },
     #[error(
@@ -62,8 +68,8 @@ pub(crate) enum AfterwardsError {
 }
 
 impl Compilation {
-    /// One whose compiler is not belljar's child: rustdoc, an editor's server. There is nobody to tell anything, and the log of
-    /// the last process that worked on a package is kept.
+    /// One whose compiler is not belljar's child: rustdoc, an editor's server. There is nobody to tell anything, and all such
+    /// processes that work on a crate add to one log.
     pub(crate) fn served(
         calling: Calling,
         places: Places,
@@ -74,9 +80,10 @@ impl Compilation {
         let digest = blake3::hash(of.as_bytes()).to_hex();
         Self {
             unit: format!("{}-served-{}", file_name(&crate_name), &digest[..16]),
+            shares_log: true,
             calling,
             crate_name,
-            program: "served".to_owned(),
+            program: SERVED.to_owned(),
             belljar_dir,
             stamped: Stamped::ByNobody { policy_files: Vec::new() },
             places,
@@ -144,7 +151,10 @@ impl Compilation {
     fn log(&self, dir: &Utf8Path, recorded: &Recorded) -> io::Result<()> {
         let of = [self.crate_name.clone(), self.program.clone()];
         let header = Header::new(std::env::var(BUILD).ok(), &self.calling, of, recorded);
-        log::write(dir, &self.unit, &header, recorded)
+        match self.shares_log {
+            true => log::add(dir, &self.unit, header, recorded),
+            false => log::write(dir, &self.unit, header, recorded),
+        }
     }
 
     fn track(&self, recorded: &Recorded) -> Result<(), AfterwardsError> {

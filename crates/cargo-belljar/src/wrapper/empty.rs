@@ -15,6 +15,8 @@ use belljar_plan::{CrateKind, Plan, RustcArgs, Unit};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
+use crate::own_dir::{OwnDir, is_digest_json};
+
 /// A unit that was left empty.
 #[derive(Serialize, Deserialize)]
 struct Note {
@@ -23,18 +25,21 @@ struct Note {
     files: Vec<Utf8PathBuf>,
 }
 
+/// The longest note that is read.
+const MAX: u64 = 1 << 20;
+
+/// A note's name is a digest of so many digits.
+const DIGITS: usize = 64;
+
 /// Removes the artifacts noted in `notes` whose unit `plan` does not skip, so that cargo makes them. The error carries
 /// the path.
 pub(crate) fn forget(notes: &Utf8Path, plan: &Plan) -> Result<(), (Utf8PathBuf, io::Error)> {
-    let entries = match notes.read_dir_utf8() {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err((notes.to_owned(), e)),
-    };
-    for entry in entries {
-        let path = entry.map_err(|e| (notes.to_owned(), e))?.into_path();
-        let text = std::fs::read(&path).map_err(|e| (path.clone(), e))?;
+    let failed = |e| (notes.to_owned(), e);
+    let Some(dir) = OwnDir::open(notes).map_err(failed)? else { return Ok(()) };
+    let names = dir.names().map_err(failed)?;
+    for name in names.iter().filter(|name| is_digest_json(name, DIGITS)) {
         // A note is written whole before its artifacts: one that can't be read is nobody's.
+        let text = dir.read(name, MAX).unwrap_or_default();
         let note: Option<Note> = serde_json::from_slice(&text).ok();
         if note.as_ref().is_some_and(|note| plan.skips_unit(&note.unit)) {
             continue;
@@ -44,7 +49,7 @@ pub(crate) fn forget(notes: &Utf8Path, plan: &Plan) -> Result<(), (Utf8PathBuf, 
                 remove(&file)?;
             }
         }
-        remove(&path)?;
+        dir.remove(name).map_err(|e| (dir.path(name), e))?;
     }
     Ok(())
 }
@@ -79,12 +84,8 @@ fn remove(path: &Utf8Path) -> Result<(), (Utf8PathBuf, io::Error)> {
 fn note(notes: &Utf8Path, unit: Unit, files: Vec<Utf8PathBuf>) -> Result<(), (Utf8PathBuf, io::Error)> {
     let error = |e| (notes.to_owned(), e);
     let json = serde_json::to_vec(&Note { unit, files }).map_err(|e| error(e.into()))?;
-    std::fs::create_dir_all(notes).map_err(error)?;
-    let mut file = tempfile::NamedTempFile::new_in(notes).map_err(error)?;
-    file.write_all(&json).map_err(error)?;
-    let path = notes.join(format!("{}.json", blake3::hash(&json).to_hex()));
-    file.persist(path).map_err(|e| error(e.error))?;
-    Ok(())
+    let name = format!("{}.json", blake3::hash(&json).to_hex());
+    OwnDir::make(notes).and_then(|dir| dir.write(&name, &json, None)).map_err(error)
 }
 
 /// Writes what `unit`, compiled in `cwd`, asks for: empty libraries, or a build script that does nothing, once that stands

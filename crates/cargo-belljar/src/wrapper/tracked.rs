@@ -27,8 +27,10 @@ use std::io::{self, Write};
 use belljar_expander::Observation;
 use belljar_policy::WORKSPACE_MANIFEST;
 use camino::{Utf8Path, Utf8PathBuf};
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+use rustix::fs::{AtFlags, Timespec, Timestamps, futimens, readlinkat, symlinkat, unlinkat, utimensat};
+use rustix::io::Errno;
 
+use crate::own_dir::OwnDir;
 use crate::seen::{self, Seen};
 use crate::stamps::{self, Stamp};
 
@@ -64,7 +66,7 @@ impl Inputs {
                     inputs.files.insert(path.into());
                 }
                 Observation::Absent { path } => {
-                    let watched = belljar_dir.map(|dir| watch(dir, path)).transpose()?;
+                    let watched = belljar_dir.map(|dir| watch(dir, path)).transpose()?.flatten();
                     // A missing file has the crate compiled every time: better too often than too seldom.
                     inputs.files.insert(watched.unwrap_or_else(|| path.into()));
                 }
@@ -114,29 +116,31 @@ pub(crate) fn never(belljar_dir: Option<&Utf8Path>) -> Utf8PathBuf {
     belljar_dir.unwrap_or(Utf8Path::new("/belljar")).join("untracked")
 }
 
-/// A directory in which a link leads to where nothing is.
-fn watch(belljar_dir: &Utf8Path, absent: &str) -> io::Result<Utf8PathBuf> {
-    let dir = belljar_dir.join("absent").join(stamps::digest(&[absent]));
-    let link = dir.join("link");
-    if link.read_link_utf8().is_ok_and(|there| there == absent) {
-        return Ok(dir);
+/// A directory in which a link leads to where nothing is. `None` where no link can lead: no path that the system takes is that
+/// long.
+fn watch(belljar_dir: &Utf8Path, absent: &str) -> io::Result<Option<Utf8PathBuf>> {
+    const LINK: &str = "link";
+    let (all, name) = (belljar_dir.join("absent"), stamps::digest(&[absent]));
+    let dir = OwnDir::make(&all)?.directory(&name)?;
+    let path = all.join(name);
+    if readlinkat(&dir, LINK, Vec::new()).is_ok_and(|there| there.as_bytes() == absent.as_bytes()) {
+        return Ok(Some(path));
     }
-    std::fs::create_dir_all(&dir)?;
-    match std::fs::remove_file(&link) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
+    match unlinkat(&dir, LINK, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(e) => return Err(e.into()),
     }
-    match std::os::unix::fs::symlink(absent, &link) {
-        // Another unit of the same build was quicker.
-        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
-        _ => {}
+    match symlinkat(absent, &dir, LINK) {
+        // Or another unit of the same build was quicker.
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(Errno::NAMETOOLONG) => return Ok(None),
+        Err(e) => return Err(e.into()),
     }
     let long_ago = Timespec { tv_sec: 1, tv_nsec: 0 };
     let times = Timestamps { last_access: long_ago, last_modification: long_ago };
-    for path in [&link, &dir] {
-        utimensat(CWD, path.as_std_path(), &times, AtFlags::SYMLINK_NOFOLLOW)?;
-    }
-    Ok(dir)
+    utimensat(&dir, LINK, &times, AtFlags::SYMLINK_NOFOLLOW)?;
+    futimens(&dir, &times)?;
+    Ok(Some(path))
 }
 
 fn added(dep_info: &str, inputs: &Inputs, never: &Utf8Path) -> String {
@@ -260,5 +264,15 @@ mod tests {
             [absent],
             "cargo takes it for changed every time"
         );
+    }
+
+    #[test]
+    fn a_path_to_which_no_link_can_lead_is_taken_for_changed_every_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(dir.path()).unwrap();
+        let path = "/long".repeat(900);
+        let observation = Observation::Absent { path: path.clone() };
+        let files = Inputs::of([&observation], Some(dir), None).unwrap().files;
+        assert_eq!(files.into_iter().collect::<Vec<_>>(), [path]);
     }
 }
