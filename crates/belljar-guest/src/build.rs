@@ -23,7 +23,7 @@ use crate::inside::{self, GuestInside, HostInside};
 use crate::key::Keyed;
 use crate::lock::Lockfile;
 use crate::manifest::{self, Manifest, WholeSyn};
-use crate::nested::{self, Nested};
+use crate::nested::{self, GuestLog, Nested};
 use crate::toolchain::{self, Sysroot, TARGET, Toolchain};
 use crate::{GuestError, Progress, module, overlay, prune, rewrite, scratch, trouble, unwind};
 
@@ -54,6 +54,8 @@ pub struct GuestRequest {
     /// Values of the user's `--config` arguments.
     pub config: Vec<String>,
     pub offline: bool,
+    /// Where it is written down what macros wanted that are used in the macro's own sources.
+    pub log: Option<GuestLog>,
 }
 
 impl GuestRequest {
@@ -62,6 +64,9 @@ impl GuestRequest {
         format!("{} {}", self.name, self.version)
     }
 }
+
+/// How the note begins with which belljar, as the compiler's wrapper, tells what macros of a guest's own were refused.
+pub const REFUSED: &str = "belljar refused ";
 
 /// How deep macros may use macros.
 const DEEPEST: usize = 16;
@@ -351,6 +356,7 @@ impl<'a> Builder<'a> {
                 cwd: outer.cwd.clone(),
                 config: outer.config.clone(),
                 offline: outer.offline,
+                log: outer.log.clone(),
             })
             .collect();
         // One by one: each can use those before it.
@@ -475,6 +481,7 @@ impl<'a> Builder<'a> {
             cwd: first.cwd.clone(),
             config: first.config.clone(),
             offline: first.offline,
+            log: first.log.clone(),
             depth: self.depth,
             scratch: workspace.root.clone(),
             members: members.iter().map(|m| (m.dir.clone(), m.manifest.dir().to_owned())).collect(),
@@ -525,6 +532,12 @@ impl<'a> Builder<'a> {
                     let text =
                         members.iter().fold(text, |text, member| member.in_real_paths(workspace, &text));
                     problems.push((package_name(&m.package_id.repr), text));
+                }
+                // Whoever is refused something may go on without: that is no error, and nobody would see it.
+                Message::CompilerMessage(m)
+                    if m.message.level == DiagnosticLevel::Note && m.message.message.starts_with(REFUSED) =>
+                {
+                    self.progress.refused(&m.message.message);
                 }
                 Message::CompilerArtifact(artifact) => {
                     let member = members.iter().find(|m| artifact.manifest_path == m.dir.join("Cargo.toml"));

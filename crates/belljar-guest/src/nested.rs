@@ -31,6 +31,15 @@ use crate::{GuestError, config, hashers, overlay, scratch};
 /// Names the file with what the wrapper must know, a [`Nested`].
 pub const VARIABLE: &str = "BELLJAR_NESTED";
 
+/// Where wrappers of a guest build write down what macros wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestLog {
+    /// belljar's part of the target directory of the project for which it is built.
+    pub belljar_dir: Utf8PathBuf,
+    /// Names the run of cargo that needs it.
+    pub build: Option<String>,
+}
+
 /// What the command hands to the wrappers of one guest build.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Nested {
@@ -43,6 +52,7 @@ pub struct Nested {
     /// Values of the user's `--config` arguments.
     pub config: Vec<String>,
     pub offline: bool,
+    pub log: Option<GuestLog>,
     /// How many guest builds there are around this one's units: 1 for a guest of the project itself.
     pub depth: usize,
     /// The scratch workspace: packages in it are guests.
@@ -454,6 +464,7 @@ mod tests {
             cwd: "/user".into(),
             config: Vec::new(),
             offline: true,
+            log: None,
             depth: 1,
             scratch: "/scratch".into(),
             members: BTreeMap::new(),

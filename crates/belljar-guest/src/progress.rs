@@ -6,6 +6,9 @@ use belljar_store::GuestRecord;
 pub trait Progress: Sync {
     fn step(&self, verb: &str, what: &str);
 
+    /// Macros that are used in a guest's own sources were refused something: a note for the user.
+    fn refused(&self, _note: &str) {}
+
     /// A guest is in the store from now on.
     fn sealed(&self, _guest: &GuestRecord) {}
 }

@@ -14,6 +14,7 @@ use crate::build::{self, CommandError};
 use crate::log::{self, Entry, UnitLog};
 use crate::refused::{Wanted, plain};
 use crate::report;
+use crate::wrapper::afterwards::GUEST;
 
 /// Let a macro package reach something: adds a grant to the workspace's belljar.toml
 #[derive(Debug, clap::Args)]
@@ -230,7 +231,7 @@ struct Proposal {
 
 fn proposals(logs: &[UnitLog]) -> Vec<Proposal> {
     let mut of: BTreeMap<(String, String, String), (Calling, Vec<Entry>)> = BTreeMap::new();
-    for log in logs {
+    for log in logs.iter().filter(|log| log.header.program != GUEST) {
         for entry in log.entries.iter().filter(|e| e.is(Outcome::Refused) || e.is(Outcome::Reported)) {
             let key = (entry.package.clone(), entry.version.clone(), log.header.package.clone());
             let (_, entries) = of.entry(key).or_insert_with(|| (log.header.calling(), Vec::new()));

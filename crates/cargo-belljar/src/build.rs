@@ -5,6 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, SystemTime};
 
+use belljar_guest::nested::GuestLog;
 use belljar_guest::toolchain::{self, Toolchain, ToolchainError};
 use belljar_guest::{GuestError, GuestRecord, GuestRequest, Origin};
 use belljar_plan::{CargoCall, MacroUnit, PackageSource, Plan, PlanError, RustcArgs, Workspace};
@@ -77,6 +78,8 @@ pub(crate) fn run(subcommand: &str, args: Vec<OsString>) -> Result<ExitCode, Com
         other_wrapper::warn(&call.cwd);
     }
     interrupt::guard();
+    // Guests are part of it. File systems round times.
+    let began = SystemTime::now() - Duration::from_secs(2);
     let mut env = wrapper_env(None)?;
     if subcommand == "fix" {
         // The packages to be mended are compiled by cargo itself in rustc's place. It calls no wrapper but this one, and
@@ -101,7 +104,7 @@ pub(crate) fn run(subcommand: &str, args: Vec<OsString>) -> Result<ExitCode, Com
                 return if leaves_to_cargo(&call.subcommand) {
                     Err(hand_over(&call, env).into())
                 } else {
-                    supervise(&call, env)
+                    supervise(&call, env, began)
                 };
             }
         }
@@ -185,7 +188,9 @@ pub(crate) fn prepare(
     if let Build::Installed { moved: Some((from, to)) } = *build {
         plan.relocate(from, to);
     }
-    let records = guests(&planned, &plan, lockfile, workspace)?;
+    let name = build_name();
+    let log = GuestLog { belljar_dir: target_dir.clone(), build: Some(name.clone()) };
+    let records = guests(&planned, &plan, lockfile, workspace, &log)?;
     let notes = target_dir.join("empty");
     empty::forget(&notes, &plan).map_err(|(path, source)| CommandError::Forget { path, source })?;
     let (policy_root, probing) = match *build {
@@ -198,7 +203,7 @@ pub(crate) fn prepare(
     policy::prepare(policy_root.as_deref(), &policy::stamps(&target_dir), &plan, quiet(&planned.args))?;
     let root = workspace.root.clone();
     let session = Session::new(plan.clone(), records, root, policy_root, target_dir.clone(), probing);
-    let mut env = wrapper_env(Some(&session.write(&target_dir.join("sessions"))?))?;
+    let mut env = wrapper_env(Some((&session.write(&target_dir.join("sessions"))?, name)))?;
     env.extend(planned.env);
     Ok((plan, env))
 }
@@ -209,6 +214,7 @@ fn guests(
     plan: &Plan,
     lockfile: &Utf8Path,
     workspace: &Workspace,
+    log: &GuestLog,
 ) -> Result<Vec<GuestRecord>, CommandError> {
     if plan.macros.is_empty() {
         return Ok(Vec::new());
@@ -218,8 +224,11 @@ fn guests(
     let requests = plan
         .macros
         .iter()
-        .map(|m| request(m, lockfile, &workspace.root, call))
-        .collect::<Result<Vec<_>, _>>()?;
+        .map(|m| {
+            let request = request(m, lockfile, &workspace.root, call)?;
+            Ok(GuestRequest { log: Some(log.clone()), ..request })
+        })
+        .collect::<Result<Vec<_>, CommandError>>()?;
     let progress = StatusLines::precompiling(quiet(&call.args));
     Ok(belljar_guest::ensure(&store, &toolchain, &requests, &progress)?)
 }
@@ -250,6 +259,7 @@ fn request(
         cwd: call.cwd.clone(),
         config: call.config(),
         offline: offline(&call.args),
+        log: None,
     })
 }
 
@@ -282,7 +292,12 @@ pub(crate) fn guest_on_demand(
     if !manifest_path.is_file() {
         return Err(CommandError::NoManifest { macro_package: name, source_path: source });
     }
+    let here = || {
+        let belljar_dir = crate::wrapper::belljar_dir(unit, cwd, session)?;
+        Some(GuestLog { belljar_dir, build: std::env::var(BUILD).ok() })
+    };
     let request = GuestRequest {
+        log: nested.as_ref().map_or_else(here, |n| n.log.clone()),
         origin: belljar_guest::origin_of(&lockfile, &name, &version),
         manifest_path,
         features: unit.features.clone(),
@@ -431,12 +446,14 @@ fn nextest_build_args(args: &[OsString]) -> Option<Vec<OsString>> {
 }
 
 /// What makes a cargo call a sealed one.
-pub(crate) fn wrapper_env(session: Option<&Utf8Path>) -> Result<Vec<(OsString, OsString)>, CommandError> {
+pub(crate) fn wrapper_env(
+    session: Option<(&Utf8Path, String)>,
+) -> Result<Vec<(OsString, OsString)>, CommandError> {
     let mut env: Vec<(OsString, OsString)> =
         vec![("RUSTC_WRAPPER".into(), belljar_guest::current_exe()?.into())];
-    if let Some(session) = session {
+    if let Some((session, build)) = session {
         env.push((session::VARIABLE.into(), session.into()));
-        env.push((BUILD.into(), build_name().into()));
+        env.push((BUILD.into(), build.into()));
     }
     Ok(env)
 }
@@ -461,13 +478,15 @@ fn leaves_to_cargo(subcommand: &str) -> bool {
 }
 
 /// Runs cargo, and says in the end what macros were refused meanwhile. Ends as cargo ends.
-fn supervise(call: &CargoCall, env: Vec<(OsString, OsString)>) -> Result<ExitCode, CommandError> {
+fn supervise(
+    call: &CargoCall,
+    env: Vec<(OsString, OsString)>,
+    began: SystemTime,
+) -> Result<ExitCode, CommandError> {
     let value = |name: &str| env.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.clone());
     let build = value(BUILD).and_then(|name| name.into_string().ok());
     let session = value(session::VARIABLE).and_then(|path| path.into_string().ok()).map(Utf8PathBuf::from);
     interrupt::end_if_interrupted();
-    // File systems round times.
-    let began = SystemTime::now() - Duration::from_secs(2);
     let mut command = sealed(call, env);
     let start = |source| PlanError::Start { cargo: call.cargo.clone(), source };
     // SAFETY: `prctl` may be called between fork and exec.

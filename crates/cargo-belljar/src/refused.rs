@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Write as _;
 
+use belljar_guest::REFUSED;
 use belljar_policy::{Calling, Outcome, profiles};
 
 use crate::log::{Entry, UnitLog};
+use crate::wrapper::afterwards::GUEST;
 
 /// Requests that one note shows, and values that one command has.
 const SHOWN: usize = 8;
@@ -150,10 +152,30 @@ fn quoted(word: &str) -> String {
 
 /// The text of a note about these refused entries of one crate.
 pub(crate) fn note(refused: &[Entry], calling: &Calling, failed: bool) -> String {
-    let mut text = "belljar refused what macros of this crate asked for".to_owned();
-    let mut shown = 0;
     let packages = by_package(refused.iter().map(|entry| (entry, calling)));
-    for (&(package, version), entries) in &packages {
+    let mut text = format!("{REFUSED}what macros of this crate asked for{}", requests(&packages));
+    for line in advice(&packages, failed) {
+        let _ = write!(text, "\n  {line}");
+    }
+    text
+}
+
+/// The same of a crate that is compiled for a guest.
+pub(crate) fn note_of_guest(refused: &[Entry], calling: &Calling) -> String {
+    let packages = by_package(refused.iter().map(|entry| (entry, calling)));
+    let (package, version) = (short(&calling.package), short(&calling.version));
+    format!(
+        "{REFUSED}what macros asked for that {package} {version} itself is made with{}\n  \
+         no grant holds there: a macro is made of the same on every machine",
+        requests(&packages)
+    )
+}
+
+/// Some lines on what was refused.
+fn requests(packages: &ByPackage<'_>) -> String {
+    let mut text = String::new();
+    let mut shown = 0;
+    for (&(package, version), entries) in packages {
         for (entry, _) in entries {
             shown += 1;
             if shown > SHOWN {
@@ -170,9 +192,6 @@ pub(crate) fn note(refused: &[Entry], calling: &Calling, failed: bool) -> String
     if shown > SHOWN {
         let _ =
             write!(text, "\n  and {} more: `cargo belljar log --outcome refused` lists them", shown - SHOWN);
-    }
-    for line in advice(&packages, failed) {
-        let _ = write!(text, "\n  {line}");
     }
     text
 }
@@ -230,7 +249,8 @@ pub(crate) fn summary(logs: &[UnitLog], failed: bool) -> Option<String> {
     let mut text = format!("belljar refused {of} something: `cargo belljar log --last --outcome refused`");
     // A build that went well without needs nothing.
     if failed {
-        let all = crates.iter().flat_map(|(log, calling)| log.entries.iter().map(move |e| (e, calling)));
+        let grantable = crates.iter().filter(|(log, _)| log.header.program != GUEST);
+        let all = grantable.flat_map(|(log, calling)| log.entries.iter().map(move |e| (e, calling)));
         let packages = by_package(all.filter(|(entry, _)| entry.is(Outcome::Refused)));
         let lines = advice(&packages, failed);
         for line in lines.iter().take(SHOWN) {

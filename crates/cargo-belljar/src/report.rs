@@ -82,6 +82,10 @@ impl belljar_guest::Progress for StatusLines {
         }
     }
 
+    fn refused(&self, text: &str) {
+        note(text);
+    }
+
     fn sealed(&self, guest: &belljar_guest::GuestRecord) {
         if let Some(precompiler) = &self.precompiler {
             precompiler.add(&guest.module);

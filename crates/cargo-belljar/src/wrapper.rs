@@ -102,14 +102,17 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
             _ => String::new(),
         };
         let (command, sources) = belljar_guest::nested::command(compilers, rustc_args)?;
+        let log = belljar_guest::nested::Nested::of_environment().and_then(|nested| nested.log);
         // What a guest is made of must not depend on more than its key says: no grant of the user's holds here.
         let calling = calling(&crate_name);
         let recorder = Arc::default();
+        let compilation = Compilation::of_guest(calling.clone(), crate_name, log);
         let status =
             with_expander(command, &name(compilers), &recorder, None, || Ok(Policy::built_in(calling)))?;
         if status.success() {
             sources.check()?;
         }
+        compilation.finish(&recorder, status.success())?;
         return Ok(exit_like(status));
     }
     let unit = match RustcArgs::read(rustc_args) {
@@ -193,6 +196,7 @@ fn compilation(
         },
         places,
         unit: Compilation::unit_of(unit),
+        build: std::env::var(afterwards::BUILD).ok(),
         shares_log: false,
         program: Path::new(&name(compilers)).file_name().unwrap_or_default().to_string_lossy().into_owned(),
         dep_info: Compilation::dep_info_of(unit, cwd),
@@ -216,7 +220,11 @@ fn policy_root(session: Option<&Session>) -> Option<Utf8PathBuf> {
 }
 
 /// belljar's part of the target directory, if it is known.
-fn belljar_dir(unit: &RustcArgs, cwd: &Utf8Path, session: Option<&Session>) -> Option<Utf8PathBuf> {
+pub(crate) fn belljar_dir(
+    unit: &RustcArgs,
+    cwd: &Utf8Path,
+    session: Option<&Session>,
+) -> Option<Utf8PathBuf> {
     match session {
         Some(session) => Some(session.belljar_dir.clone()),
         None => Compilation::belljar_dir_of(unit, cwd),

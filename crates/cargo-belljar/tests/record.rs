@@ -121,3 +121,63 @@ fn each_example_of_a_documentation_is_on_record() {
     run(store.of(project.cargo(&["test", "--doc", "-p", "app"]).env_remove("BELLJAR_BUILD"))).ok();
     assert_eq!(refused(&[]), both);
 }
+
+/// A macro crate that is made with a macro itself, which wants what it may not have, and with a helper that is.
+fn made_with_a_macro() -> Project {
+    let project = Project::new("inside");
+    project
+        .file("Cargo.toml", "[workspace]\nresolver = \"2\"\nmembers = [\"app\", \"outer\", \"helper\", \"mac\"]\n")
+        .file("app/Cargo.toml", &package("app", "[dependencies]\nouter = { path = \"../outer\" }\n"))
+        .file("app/src/main.rs", "fn main() {\n    println!(\"{}\", outer::home!());\n}\n")
+        .file(
+            "outer/Cargo.toml",
+            &package(
+                "outer",
+                "[lib]\nproc-macro = true\n[dependencies]\nhelper = { path = \"../helper\" }\nmac = { path = \"../mac\" }\n",
+            ),
+        )
+        .file(
+            "outer/src/lib.rs",
+            "const SEEN: bool = mac::var!(\"SECRET_TOKEN\") || helper::SEEN;\n\n#[proc_macro]\npub fn home(_: \
+             proc_macro::TokenStream) -> proc_macro::TokenStream {\n    SEEN.to_string().parse().unwrap()\n}\n",
+        )
+        .file("helper/Cargo.toml", &package("helper", "[dependencies]\nmac = { path = \"../mac\" }\n"))
+        .file("helper/src/lib.rs", "pub const SEEN: bool = mac::var!(\"HOME\");\n")
+        .file("mac/Cargo.toml", &package("mac", "[lib]\nproc-macro = true\n"))
+        .file("mac/src/lib.rs", MACROS);
+    run(&mut project.cargo(&["generate-lockfile", "--offline"])).ok();
+    project
+}
+
+#[test]
+fn macros_that_macros_are_made_with_are_on_record() {
+    let project = made_with_a_macro();
+    for plain in [false, true] {
+        let store = Store::with_toolchain();
+        let said = if plain {
+            run(store.of(&mut project.belljar(&["init", "-q"]))).ok();
+            let built = run(store.of(project.cargo(&["build", "-p", "app"]).env("SECRET_TOKEN", "1")));
+            built.ok().stderr
+        } else {
+            run(store.of(project.belljar(&["build", "-p", "app"]).env("SECRET_TOKEN", "1"))).ok().stderr
+        };
+        let log = run(&mut project.belljar(&["log", "--crate", "outer", "--crate", "helper"])).ok().stdout;
+        for (package, variable) in [("outer 0.1.0", "SECRET_TOKEN"), ("helper 0.1.0", "HOME")] {
+            let request = format!("environment variable `{variable}`");
+            assert!(log.contains(package) && log.contains(&format!("refused  {request}")), "{plain}: {log}");
+            if !plain {
+                let told = format!("that {package} itself is made with\n  `var!` of mac 0.1.0: {request}");
+                assert!(said.contains(&told), "{said}");
+            }
+        }
+        if !plain {
+            assert!(said.contains("belljar refused macros of 2 packages something"), "{said}");
+            // No grant would change anything.
+            let proposed = run(&mut project.belljar(&["allow", "--from-log"])).ok();
+            assert!(proposed.stderr.contains("refused nothing that can be granted"), "{}", proposed.stderr);
+            let again = run(store.of(&mut project.belljar(&["build", "-p", "app"]))).ok().stderr;
+            assert!(!again.contains("refused"), "the module is there: {again}");
+        }
+        std::fs::remove_dir_all(project.root().join("target")).unwrap();
+    }
+}

@@ -137,5 +137,6 @@ fn request(unit: &serde_json::Value, project: &Utf8Path) -> Option<GuestRequest>
         cwd: project.to_owned(),
         config: Vec::new(),
         offline: false,
+        log: None,
     })
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use belljar_expander::{Observation, Recorded, Recorder, Tape};
+use belljar_guest::nested::GuestLog;
 use belljar_plan::RustcArgs;
 use belljar_policy::{Calling, Outcome, Places};
 use belljar_store::Store;
@@ -22,6 +23,9 @@ pub(crate) const BUILD: &str = "BELLJAR_BUILD";
 /// The program in the log of processes that load shims and have inherited no expander.
 pub(crate) const SERVED: &str = "served";
 
+/// The program in the log of what is compiled for a guest. No grant of the project's holds there.
+pub(crate) const GUEST: &str = "guest";
+
 /// A compilation with its surroundings.
 #[derive(Debug)]
 pub(crate) struct Compilation {
@@ -31,6 +35,8 @@ pub(crate) struct Compilation {
     pub(crate) program: String,
     /// Names the unit's log.
     pub(crate) unit: String,
+    /// Names the run of cargo that it is part of, if one is known.
+    pub(crate) build: Option<String>,
     /// Whether other processes of the same build write to the same log.
     pub(crate) shares_log: bool,
     /// belljar's part of the target directory, if there is one.
@@ -76,20 +82,43 @@ impl Compilation {
         crate_name: String,
         belljar_dir: Option<Utf8PathBuf>,
     ) -> Self {
+        let build = std::env::var(BUILD).ok();
+        Self {
+            shows_notes: false,
+            json: false,
+            ..Self::sharing((calling, places), crate_name, belljar_dir, build, SERVED)
+        }
+    }
+
+    /// A part of a guest. It may be compiled for several guests, which add to one log: that of the project for which they are
+    /// built. No policy of the project's holds for it.
+    pub(crate) fn of_guest(calling: Calling, crate_name: String, log: Option<GuestLog>) -> Self {
+        let (belljar_dir, build) = log.map(|log| (log.belljar_dir, log.build)).unzip();
+        Self::sharing((calling, Places::default()), crate_name, belljar_dir, build.flatten(), GUEST)
+    }
+
+    fn sharing(
+        (calling, places): (Calling, Places),
+        crate_name: String,
+        belljar_dir: Option<Utf8PathBuf>,
+        build: Option<String>,
+        program: &str,
+    ) -> Self {
         let of = format!("{}\0{}\0{crate_name}", calling.package, calling.version);
         let digest = blake3::hash(of.as_bytes()).to_hex();
         Self {
-            unit: format!("{}-served-{}", file_name(&crate_name), &digest[..16]),
+            unit: format!("{}-{program}-{}", file_name(&crate_name), &digest[..16]),
             shares_log: true,
+            build,
             calling,
             crate_name,
-            program: SERVED.to_owned(),
+            program: program.to_owned(),
             belljar_dir,
             stamped: Stamped::ByNobody { policy_files: Vec::new() },
             places,
             dep_info: None,
-            shows_notes: false,
-            json: false,
+            shows_notes: true,
+            json: true,
         }
     }
 
@@ -134,7 +163,10 @@ impl Compilation {
         let refused: Vec<Entry> =
             recorded.attempts.iter().filter(|a| a.outcome == Outcome::Refused).map(Entry::from).collect();
         if !refused.is_empty() && (self.shows_notes || !succeeded) {
-            let text = refused::note(&refused, &self.calling, !succeeded);
+            let text = match self.program == GUEST {
+                true => refused::note_of_guest(&refused, &self.calling),
+                false => refused::note(&refused, &self.calling, !succeeded),
+            };
             if self.json { refused::print_json(&text) } else { report::note(&text) }
         }
         Ok(())
@@ -150,7 +182,7 @@ impl Compilation {
 
     fn log(&self, dir: &Utf8Path, recorded: &Recorded) -> io::Result<()> {
         let of = [self.crate_name.clone(), self.program.clone()];
-        let header = Header::new(std::env::var(BUILD).ok(), &self.calling, of, recorded);
+        let header = Header::new(self.build.clone(), &self.calling, of, recorded);
         match self.shares_log {
             true => log::add(dir, &self.unit, header, recorded),
             false => log::write(dir, &self.unit, header, recorded),
