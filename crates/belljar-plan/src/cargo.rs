@@ -44,12 +44,25 @@ pub struct CargoCall {
 pub struct Workspace {
     pub root: Utf8PathBuf,
     pub target_dir: Utf8PathBuf,
+    /// Where units go, if that is another place (`build.build-dir`).
+    pub build_dir: Option<Utf8PathBuf>,
+}
+
+impl Workspace {
+    /// The directories into which cargo may put what it compiles.
+    #[must_use]
+    pub fn built_in(&self) -> Vec<&Utf8Path> {
+        std::iter::once(&self.target_dir).chain(&self.build_dir).map(Utf8PathBuf::as_path).collect()
+    }
 }
 
 #[derive(Deserialize)]
 struct Metadata {
     workspace_root: Utf8PathBuf,
     target_directory: Utf8PathBuf,
+    /// cargo says it since 1.91.
+    #[serde(default)]
+    build_directory: Option<Utf8PathBuf>,
 }
 
 impl CargoCall {
@@ -79,7 +92,9 @@ impl CargoCall {
         let json = self.output(command, "metadata")?;
         let metadata: Metadata =
             serde_json::from_slice(&json).map_err(|source| PlanError::Json { what: "metadata", source })?;
-        Ok(Workspace { root: metadata.workspace_root, target_dir: metadata.target_directory })
+        let Metadata { workspace_root: root, target_directory: target_dir, build_directory } = metadata;
+        let build_dir = build_directory.filter(|dir| *dir != target_dir);
+        Ok(Workspace { root, target_dir, build_dir })
     }
 
     /// Asks cargo for the unit graph of this call, as JSON. `RUSTC_BOOTSTRAP` is set for this one call: `--unit-graph`

@@ -4,10 +4,11 @@
 //! says where that is.
 
 use std::ops::Range;
+use std::path::Path;
 
 use toml_edit::{Array, Document, Item, TableLike, Value};
 
-use crate::error::Mistake;
+use crate::error::{Mistake, PolicyError};
 use crate::grant::Grant;
 use crate::parse::File;
 
@@ -61,6 +62,11 @@ const HEADER: &str = "\
 # What the procedural macros of this workspace may reach, and why. Everything else is refused: see `cargo belljar log`.
 # `cargo belljar allow` adds grants; the keys are described in docs/policy.md of belljar.
 ";
+
+/// The text that is to be edited, as a build would read it: `None` if there is no such file, or a link that leads to none.
+pub fn read(path: &Path) -> Result<Option<String>, PolicyError> {
+    crate::policy::read_file(path)
+}
 
 /// The text of a file with this grant; a text without any grants, comments or keys gets a short explanation first.
 ///

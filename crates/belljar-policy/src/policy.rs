@@ -152,7 +152,7 @@ fn normal(path: &str) -> String {
 }
 
 /// The text of a file, or nothing if there is none.
-fn read_file(path: &Path) -> Result<Option<String>, PolicyError> {
+pub(crate) fn read_file(path: &Path) -> Result<Option<String>, PolicyError> {
     let unreadable = |error| PolicyError::Unreadable { path: path.to_owned(), error };
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,

@@ -6,8 +6,9 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use belljar_plan::Workspace;
 use belljar_policy::edit::{self, EditError, NewGrant};
-use belljar_policy::{Calling, FILE_NAME, Grant, Outcome, profiles};
+use belljar_policy::{Calling, FILE_NAME, Grant, Outcome, PolicyError, profiles};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::build::{self, CommandError};
@@ -67,6 +68,12 @@ pub(crate) struct Allow {
 pub(crate) enum AllowError {
     #[error("{0}")]
     Edit(#[from] EditError),
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    #[error(
+        "{path} is a link that leads to no file, so belljar can't tell where the grant belongs\nnext: make the file to which it leads, or remove the link"
+    )]
+    Dangling { path: Utf8PathBuf },
     #[error("{path} can't be {what}: {source}\nnext: check its rights, and the disk's room")]
     File { path: Utf8PathBuf, what: &'static str, source: io::Error },
     #[error(
@@ -85,7 +92,7 @@ impl Allow {
         let workspace = build::call("metadata", args)?.workspace()?;
         let file = PolicyFile { path: workspace.root.join(FILE_NAME) };
         if self.from_log {
-            return from_log(&file, &workspace.target_dir.join("belljar/log"));
+            return from_log(&file, &workspace);
         }
         let package = self.package.clone().unwrap_or_default();
         let versions = locked_versions(&workspace.root.join("Cargo.lock"), &package);
@@ -151,7 +158,9 @@ fn of_grant(grant: &Grant) -> NewGrant {
 
 /// The versions of a package in a lockfile, oldest first; none if it can't be read.
 fn locked_versions(lockfile: &Utf8Path, package: &str) -> Vec<String> {
-    let text = std::fs::read_to_string(lockfile).unwrap_or_default();
+    // Anything else may never be read to its end.
+    let text = lockfile.is_file().then(|| std::fs::read_to_string(lockfile).unwrap_or_default());
+    let text = text.unwrap_or_default();
     let Ok(lock) = text.parse::<toml_edit::DocumentMut>() else { return Vec::new() };
     let packages = lock.get("package").and_then(toml_edit::Item::as_array_of_tables);
     let text =
@@ -172,15 +181,10 @@ impl PolicyFile {
             let path = self.path.clone();
             move |source| AllowError::File { path, what, source }
         };
-        let path = match self.path.canonicalize_utf8() {
-            Ok(path) => path,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => self.path.clone(),
-            Err(e) => return Err(error("read")(e)),
-        };
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(e) => return Err(error("read")(e)),
+        let (path, text) = match edit::read(self.path.as_std_path())? {
+            Some(text) => (self.path.canonicalize_utf8().map_err(error("read"))?, text),
+            None if self.path.is_symlink() => return Err(AllowError::Dangling { path: self.path.clone() }),
+            None => (self.path.clone(), String::new()),
         };
         let new = edit::add(&text, FILE_NAME, grant)?;
         if new == text {
@@ -247,8 +251,8 @@ fn proposals(logs: &[UnitLog]) -> Vec<Proposal> {
     of.into_iter().map(proposal).filter(|proposal| !proposal.wanted.is_empty()).collect()
 }
 
-fn from_log(file: &PolicyFile, dir: &Utf8Path) -> Result<ExitCode, CommandError> {
-    let logs = log::read(dir).map_err(|source| CommandError::Log { path: dir.to_owned(), source })?;
+fn from_log(file: &PolicyFile, workspace: &Workspace) -> Result<ExitCode, CommandError> {
+    let logs = log::of_workspace(workspace)?;
     logs.warn();
     let proposals = proposals(&log::show::of_last_build(logs.units));
     if proposals.is_empty() {

@@ -141,7 +141,7 @@ fn install_one(
     copy_tree(&original, &copy, !args.locked && !args.frozen)?;
     let manifest = copy.join(manifest.strip_prefix(&original).unwrap_or(Utf8Path::new("Cargo.toml")));
     let planned = args.planned(call, &manifest);
-    let workspace = Workspace { root: copy.clone(), target_dir: dir.join("target") };
+    let workspace = Workspace { root: copy.clone(), target_dir: dir.join("target"), build_dir: None };
     let (_, env) = build::prepare(
         &planned,
         &workspace,

@@ -23,11 +23,13 @@ use std::io;
 use std::time::SystemTime;
 
 use belljar_expander::{Attempt, Recorded};
+use belljar_plan::Workspace;
 use belljar_policy::{Calling, Outcome, Request};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
+use crate::build::CommandError;
 use crate::own_dir::OwnDir;
 
 /// Version of the format.
@@ -333,8 +335,25 @@ pub(crate) fn of_build(dir: &Utf8Path, build: &str, since: SystemTime) -> Vec<Un
     logs
 }
 
+/// Where the logs are of what goes into this directory of cargo's.
+pub(crate) fn dir(target_dir: &Utf8Path) -> Utf8PathBuf {
+    target_dir.join("belljar/log")
+}
+
+/// The logs of all units of a workspace, wherever cargo puts them.
+pub(crate) fn of_workspace(workspace: &Workspace) -> Result<Logs, CommandError> {
+    let mut all = Logs::default();
+    for path in workspace.built_in().into_iter().map(dir) {
+        let mut logs = read(&path).map_err(|source| CommandError::Log { path, source })?;
+        all.units.append(&mut logs.units);
+        all.unreadable.append(&mut logs.unreadable);
+    }
+    all.units.sort_by(|a, b| a.key().cmp(&b.key()));
+    Ok(all)
+}
+
 /// The logs of all units below `dir`, by package, crate and program. Those of another version of belljar's are passed over.
-pub(crate) fn read(dir: &Utf8Path) -> io::Result<Logs> {
+fn read(dir: &Utf8Path) -> io::Result<Logs> {
     read_since(dir, SystemTime::UNIX_EPOCH)
 }
 

@@ -312,3 +312,39 @@ fn a_build_ends_with_what_was_refused() {
         "{said}"
     );
 }
+
+#[test]
+fn a_grant_goes_into_a_file_or_nowhere() {
+    let project = Project::new("files");
+    project.file("Cargo.toml", "[package]\nname = \"a\"\nversion = \"0.1.0\"\n").file("src/lib.rs", "");
+    let file = project.root().join("belljar.toml");
+    let allow = || run(&mut project.belljar(&["allow", "mac", "--env", "A", "--reason", "a test"]));
+    rustix::fs::mkfifoat(rustix::fs::CWD, &file, 0o600.into()).unwrap();
+    let failed = allow().failed().stderr;
+    assert!(failed.contains("belljar.toml` is not a regular file"), "{failed}");
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    assert!(allow().failed().stderr.contains("belljar.toml` is a directory"));
+    fs::remove_dir(&file).unwrap();
+
+    std::os::unix::fs::symlink("ci/belljar.toml", &file).unwrap();
+    let failed = allow().failed().stderr;
+    assert!(failed.contains("is a link that leads to no file") && failed.contains("next: "), "{failed}");
+    assert!(file.is_symlink());
+    project.file("ci/belljar.toml", "# ours\n");
+    allow().ok();
+    assert!(file.is_symlink() && project.read("ci/belljar.toml").starts_with("# ours\n\n[[grant]]"));
+}
+
+#[test]
+fn the_log_is_found_where_plain_cargo_builds() {
+    let store = Store::with_toolchain();
+    let project = project("asks::var!(\"A\");");
+    run(store.of(&mut project.belljar(&["init", "-q"]))).ok();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut command = project.cargo(&["check", "-q"]);
+    run(store.of(command.env("CARGO_BUILD_BUILD_DIR", elsewhere.path()))).ok();
+    assert!(elsewhere.path().join("belljar/log").is_dir());
+    let log = run(project.belljar(&["log"]).env("CARGO_BUILD_BUILD_DIR", elsewhere.path())).ok().stdout;
+    assert!(log.contains("refused  environment variable `A`"), "{log}");
+}

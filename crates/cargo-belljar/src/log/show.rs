@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
+use belljar_plan::Workspace;
 use belljar_policy::{Calling, Outcome, Policy, Request, Source, Used, unused};
 use camino::Utf8Path;
 use serde::Serialize;
@@ -87,25 +88,25 @@ impl Log {
         let manifest_path = self.manifest_path.iter();
         let args = manifest_path.flat_map(|p| ["--manifest-path".into(), p.clone().into()]).collect();
         let workspace = build::call("metadata", args)?.workspace()?;
-        let belljar_dir = workspace.target_dir.join("belljar");
-        let dir = belljar_dir.join("log");
-        let logs = super::read(&dir).map_err(|source| CommandError::Log { path: dir.clone(), source })?;
+        let logs = super::of_workspace(&workspace)?;
         let all = !self.last && self.macros.is_empty() && self.crates.is_empty() && self.outcome.is_empty();
         logs.warn();
         let whole = logs.are_whole();
         let logs = self.chosen(logs.units);
         let mut out = anstream::stdout().lock();
         let written = match self.format {
-            Format::Text => text(&logs, &dir, &mut out).and_then(|()| match (all, whole) {
-                (true, true) => idle_grants(&logs, &workspace.root, &belljar_dir, &mut out),
-                (true, false) => {
-                    writeln!(
-                        out,
-                        "\nnot all of what macros wanted is on record, so no grant is known to be unused"
-                    )
-                }
-                (false, _) => Ok(()),
-            }),
+            Format::Text => {
+                text(&logs, &super::dir(&workspace.target_dir), &mut out).and_then(|()| match (all, whole) {
+                    (true, true) => idle_grants(&logs, &workspace, &mut out),
+                    (true, false) => {
+                        writeln!(
+                            out,
+                            "\nnot all of what macros wanted is on record, so no grant is known to be unused"
+                        )
+                    }
+                    (false, _) => Ok(()),
+                })
+            }
             Format::Json => json(&logs, &mut out),
         };
         match written {
@@ -286,14 +287,10 @@ fn text(logs: &[UnitLog], dir: &Utf8Path, out: &mut impl Write) -> io::Result<()
 }
 
 /// Says which grants of the workspace nobody used.
-fn idle_grants(
-    logs: &[UnitLog],
-    root: &Utf8Path,
-    belljar_dir: &Utf8Path,
-    out: &mut impl Write,
-) -> io::Result<()> {
-    let calling = Calling { workspace_root: Some(root.to_string()), ..Calling::default() };
-    let policy = Policy::load(calling, &policy::places(Some(root)));
+fn idle_grants(logs: &[UnitLog], workspace: &Workspace, out: &mut impl Write) -> io::Result<()> {
+    let root = workspace.root.to_string();
+    let calling = Calling { workspace_root: Some(root), ..Calling::default() };
+    let policy = Policy::load(calling, &policy::places(Some(&workspace.root)));
     // Its mistakes are for the next build to tell.
     let Ok(policy) = policy else { return Ok(()) };
     let granted: Vec<(Calling, &Entry, Request)> = logs
@@ -313,7 +310,9 @@ fn idle_grants(
             request,
         })
         .collect();
-    let pairs = policy::pairs(&policy::stamps(belljar_dir));
+    let dirs = workspace.built_in();
+    let pairs: Vec<_> =
+        dirs.iter().flat_map(|dir| policy::pairs(&policy::stamps(&dir.join("belljar")))).collect();
     let idle = unused(policy.grants(), &pairs, &used);
     let ours = idle.iter().filter(|unused| unused.grant().source == Source::Workspace);
     for (n, unused) in ours.enumerate() {
