@@ -62,8 +62,9 @@ fn text(package: &str) -> Option<&'static str> {
     Some(ALL[at].1)
 }
 
-/// What stands in a profile. A test says that all can be read.
-pub(crate) fn grants(package: &str) -> Vec<Grant> {
+/// What belljar knows about a macro package, for each range of its versions. A test says that all can be read.
+#[must_use]
+pub fn grants(package: &str) -> Vec<Grant> {
     let Some(text) = text(package) else { return Vec::new() };
     let read = parse::read(text, Source::Profile, package, package, &Context::default());
     read.map(|file| file.grants).unwrap_or_default()

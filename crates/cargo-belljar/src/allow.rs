@@ -14,10 +14,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::build::{self, CommandError};
 use crate::log::{self, Entry, UnitLog};
 use crate::refused::{Wanted, plain};
-use crate::report;
 use crate::wrapper::afterwards::GUEST;
+use crate::{policy, report};
 
-/// Let a macro package reach something: adds a grant to the workspace's belljar.toml
+/// Let a macro package reach something: adds a grant to belljar.toml
 #[derive(Debug, clap::Args)]
 pub(crate) struct Allow {
     /// The macro package, as the note and the log name it
@@ -59,6 +59,9 @@ pub(crate) struct Allow {
     /// Go through what the last build was refused, one by one
     #[arg(long, conflicts_with_all = ["package", "versions", "calling", "read", "list", "env", "state", "random", "time", "wide", "reason", "known"])]
     from_log: bool,
+    /// Write it into your own defaults, which hold in every workspace and for `cargo belljar install`
+    #[arg(long, conflicts_with_all = ["from_log", "manifest_path"])]
+    user: bool,
     /// Path of the Cargo.toml of the project
     #[arg(long, value_name = "PATH")]
     manifest_path: Option<PathBuf>,
@@ -81,12 +84,19 @@ pub(crate) enum AllowError {
         profiles::names().collect::<Vec<_>>().join(", ")
     )]
     NotKnown { package: String },
+    #[error(
+        "no file of your own defaults is known\nnext: set HOME, or BELLJAR_CONFIG to the path of a belljar.toml"
+    )]
+    NoUserFile,
     #[error("the answer can't be read: {source}\nnext: nothing was changed by it; run the command again")]
     Answer { source: io::Error },
 }
 
 impl Allow {
     pub(crate) fn run(self) -> Result<ExitCode, CommandError> {
+        if self.user {
+            return Ok(self.run_for_user()?);
+        }
         let manifest = self.manifest_path.iter();
         let args = manifest.flat_map(|p| ["--manifest-path".into(), p.clone().into()]).collect();
         let workspace = build::call("metadata", args)?.workspace()?;
@@ -104,6 +114,40 @@ impl Allow {
         }
         let grant = if self.known { self.of_profile(&package, &versions)? } else { self.into_grant(package) };
         file.add(&grant)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Adds the grant to the user's own defaults. Which version will be met there nobody knows: what is known is granted to those
+    /// for which it is known.
+    fn run_for_user(self) -> Result<ExitCode, AllowError> {
+        let path = policy::places(None).user_file.and_then(|path| Utf8PathBuf::from_path_buf(path).ok());
+        let path = build::cwd().ok().zip(path).map(|(cwd, path)| cwd.join(path));
+        let file = PolicyFile { path: path.ok_or(AllowError::NoUserFile)? };
+        let dir = file.path.parent().unwrap_or(Utf8Path::new("/"));
+        std::fs::create_dir_all(dir).map_err(|source| AllowError::File {
+            path: dir.to_owned(),
+            what: "made",
+            source,
+        })?;
+        let package = self.package.clone().unwrap_or_default();
+        if !self.known {
+            file.add(&self.into_grant(package))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let known = profiles::grants(&package);
+        if known.is_empty() {
+            return Err(AllowError::NotKnown { package: plain(&package) });
+        }
+        for grant in &known {
+            let (versions, reason) = (self.versions.clone(), self.reason.clone());
+            let grant = of_grant(grant);
+            file.add(&NewGrant {
+                version: versions.or(grant.version),
+                calling: self.calling.clone(),
+                reason: reason.or(grant.reason),
+                ..grant
+            })?;
+        }
         Ok(ExitCode::SUCCESS)
     }
 

@@ -30,7 +30,7 @@ enum Command {
     Init(init::Init),
     /// Show what every macro asked for, and with which outcome
     Log(log::show::Log),
-    /// Let a macro package reach something: adds a grant to the workspace's belljar.toml
+    /// Let a macro package reach something: adds a grant to belljar.toml
     Allow(allow::Allow),
     /// Find out what a macro's outputs depend on beside its tokens
     Probe(probe::Probe),

@@ -53,19 +53,29 @@ impl Wanted {
         self.read.is_empty() && self.list.is_empty() && self.env.is_empty()
     }
 
-    /// The command that grants it, or goes through it where it is much. Where `calling` names a package, only when that calls.
-    pub(crate) fn command(&self, package: &str, calling: Option<&str>) -> String {
+    /// The command that grants it, or goes through it where it is much.
+    fn command(&self, package: &str, whose: Whose) -> String {
         let values = self.read.len() + self.list.len() + self.env.len();
-        let command = (values <= SHOWN).then(|| self.whole_command(package, calling));
-        command.filter(|command| command.len() <= COMMAND).unwrap_or_else(|| ONE_BY_ONE.to_owned())
+        let command =
+            (values <= SHOWN).then(|| self.arguments(&format!("{} {}", whose.allow(), quoted(package))));
+        command.filter(|command| command.len() <= COMMAND).unwrap_or_else(|| match whose {
+            Whose::Workspace => ONE_BY_ONE.to_owned(),
+            Whose::User => format!("{} {} --read … --reason '…'", whose.allow(), quoted(package)),
+        })
     }
 
-    /// The command that grants it, however long.
+    /// The command that grants it, however long. Where `calling` names a package, only when that calls.
     pub(crate) fn whole_command(&self, package: &str, calling: Option<&str>) -> String {
-        let mut command = format!("cargo belljar allow {}", quoted(package));
+        let mut command = format!("{} {}", Whose::Workspace.allow(), quoted(package));
         if let Some(calling) = calling {
             let _ = write!(command, " --for {}", quoted(calling));
         }
+        self.arguments(&command)
+    }
+
+    /// A command with what is wanted behind it.
+    fn arguments(&self, command: &str) -> String {
+        let mut command = command.to_owned();
         for (flag, values) in [("read", &self.read), ("list", &self.list), ("env", &self.env)] {
             for value in values {
                 let _ = write!(command, " --{flag} {}", quoted(value));
@@ -73,6 +83,27 @@ impl Wanted {
         }
         command.push_str(" --reason '…'");
         command
+    }
+}
+
+/// Whose rules have a say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Workspace,
+    /// The user's own alone: what is installed does not decide what it is granted.
+    User,
+}
+
+impl Whose {
+    fn of(calling: &Calling) -> Self {
+        if calling.workspace_root.is_some() { Self::Workspace } else { Self::User }
+    }
+
+    fn allow(self) -> &'static str {
+        match self {
+            Self::Workspace => "cargo belljar allow",
+            Self::User => "cargo belljar allow --user",
+        }
     }
 }
 
@@ -150,6 +181,14 @@ fn quoted(word: &str) -> String {
     out
 }
 
+/// Whether the macro would have got something else without belljar. A variable that is refused is not there for it: where it is
+/// not set, that is what it would have been told anyway. (Many macros ask for a variable that switches on debugging.) That it
+/// asked is on record.
+pub(crate) fn makes_a_difference(refused: &Entry) -> bool {
+    let unset = |name: &str| std::env::var_os(name).is_none();
+    refused.what != "env" || !refused.name.as_deref().is_some_and(unset)
+}
+
 /// The text of a note about these refused entries of one crate.
 pub(crate) fn note(refused: &[Entry], calling: &Calling, failed: bool) -> String {
     let packages = by_package(refused.iter().map(|entry| (entry, calling)));
@@ -215,13 +254,14 @@ fn advice(packages: &ByPackage<'_>, failed: bool) -> Vec<String> {
         if wanted.is_empty() {
             return None;
         }
+        let whose = entries.first().map_or(Whose::Workspace, |(_, calling)| Whose::of(calling));
         let known = profiles::suggest(package, version).filter(|profile| !profile.automatic);
         let (why, command) = match known {
             Some(profile) => {
-                let command = format!("cargo belljar allow {} --known", quoted(package));
+                let command = format!("{} {} --known", whose.allow(), quoted(package));
                 (format!(" (known: {})", profile.grant.reason), command)
             }
-            None => (String::new(), wanted.command(package, None)),
+            None => (String::new(), wanted.command(package, whose)),
         };
         let intro = if failed { "if that is why this fails, and you want it" } else { "to allow it" };
         Some(format!("help: {intro}{why}: {command}"))
@@ -235,9 +275,10 @@ fn advice(packages: &ByPackage<'_>, failed: bool) -> Vec<String> {
 /// What is said at the end of a build: crates that aren't the user's have no note of their own, and the others' may be far
 /// above.
 pub(crate) fn summary(logs: &[UnitLog], failed: bool) -> Option<String> {
+    let told = |entry: &Entry| entry.is(Outcome::Refused) && makes_a_difference(entry);
     let crates: Vec<(&UnitLog, Calling)> = logs
         .iter()
-        .filter(|log| log.entries.iter().any(|entry| entry.is(Outcome::Refused)))
+        .filter(|log| log.entries.iter().any(told))
         .map(|log| (log, log.header.calling()))
         .collect();
     let names: BTreeSet<&str> = crates.iter().map(|(log, _)| log.header.package.as_str()).collect();
@@ -251,7 +292,7 @@ pub(crate) fn summary(logs: &[UnitLog], failed: bool) -> Option<String> {
     if failed {
         let grantable = crates.iter().filter(|(log, _)| log.header.program != GUEST);
         let all = grantable.flat_map(|(log, calling)| log.entries.iter().map(move |e| (e, calling)));
-        let packages = by_package(all.filter(|(entry, _)| entry.is(Outcome::Refused)));
+        let packages = by_package(all.filter(|(entry, _)| told(entry)));
         let lines = advice(&packages, failed);
         for line in lines.iter().take(SHOWN) {
             let _ = write!(text, "\n  {line}");

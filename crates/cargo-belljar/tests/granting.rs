@@ -287,11 +287,38 @@ fn what_is_installed_grants_itself_nothing() {
 }
 
 #[test]
+fn what_is_installed_is_granted_what_the_users_own_defaults_say() {
+    let store = Store::with_toolchain();
+    let project = project("println!(\"{}\", asks::text!(\"text.txt\"));");
+    project.file("app/text.txt", "granted");
+    let root = project.root().join("installed");
+    let own = project.root().join("own/defaults.toml");
+    let install = || {
+        let mut command =
+            project.belljar(&["install", "-q", "--path", "app", "--root", root.to_str().unwrap()]);
+        run(store.of(&mut command).env("BELLJAR_CONFIG", &own))
+    };
+    let failed = install().failed().stderr;
+    let wanted = "and you want it: cargo belljar allow --user asks --read text.txt --reason '…'";
+    assert!(failed.contains(wanted), "{failed}");
+    let mut allow = project.belljar(&["allow", "--user", "asks", "--read", "text.txt", "--reason", "a test"]);
+    run(allow.env("BELLJAR_CONFIG", &own)).ok();
+    assert!(!project.root().join("belljar.toml").exists());
+    install().ok();
+    assert_eq!(run(&mut project.program(&root.join("bin/app"))).ok().stdout, "granted\n");
+    // What is known is granted to the versions for which it is known.
+    run(project.belljar(&["allow", "--user", "sqlx-macros", "--known"]).env("BELLJAR_CONFIG", &own)).ok();
+    let defaults = fs::read_to_string(&own).unwrap();
+    assert_eq!(defaults.matches("macro = \"sqlx-macros\"\nversion = ").count(), 2, "{defaults}");
+}
+
+#[test]
 fn a_build_ends_with_what_was_refused() {
     let store = Store::with_toolchain();
     let project = project("println!(\"{}\", asks::var!(\"MY_VARIABLE\"));");
     let last = |args: &[&str]| {
-        let done = run(store.of(&mut project.belljar(args)));
+        let mut command = project.belljar(args);
+        let done = run(store.of(&mut command).env("MY_VARIABLE", "mine"));
         let at = done.stderr.rfind("note: belljar refused").map(|at| done.stderr[at..].trim_end().to_owned());
         (done.code, at)
     };
@@ -301,6 +328,11 @@ fn a_build_ends_with_what_was_refused() {
     // Nothing was compiled: cargo repeats the crate's own note, and there is no more to say.
     let (code, again) = last(&["build"]);
     assert!(code == Some(0) && again.unwrap().starts_with("note: belljar refused what macros of this crate"));
+    // Where the variable is not set, the macro was told what it would have been told anyway.
+    project.file("app/src/main.rs", "fn main() {\n    println!(\"{}\", asks::var!(\"NOT_SET\"));\n}\n");
+    assert_eq!(last(&["build"]), (Some(0), None));
+    let log = run(&mut project.belljar(&["log"])).ok().stdout;
+    assert!(log.contains("refused  environment variable `NOT_SET`"), "{log}");
     project.file("app/src/main.rs", "fn main() {\n    asks::text!(\"it's {a} text.txt\");\n}\n");
     let (code, said) = last(&["build"]);
     let said = said.unwrap();

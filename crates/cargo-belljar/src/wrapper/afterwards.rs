@@ -160,8 +160,10 @@ impl Compilation {
         if succeeded && !recorded.packages.is_empty() {
             self.track(&recorded)?;
         }
-        let refused: Vec<Entry> =
-            recorded.attempts.iter().filter(|a| a.outcome == Outcome::Refused).map(Entry::from).collect();
+        let attempts = recorded.attempts.iter().filter(|a| a.outcome == Outcome::Refused);
+        // A guest's build has not the user's environment.
+        let is_told = |entry: &Entry| self.program == GUEST || refused::makes_a_difference(entry);
+        let refused: Vec<Entry> = attempts.map(Entry::from).filter(is_told).collect();
         if !refused.is_empty() && (self.shows_notes || !succeeded) {
             let text = match self.program == GUEST {
                 true => refused::note_of_guest(&refused, &self.calling),
