@@ -210,7 +210,9 @@ impl Nested {
     /// rustc's arguments for this unit.
     fn args(&self, unit: &Unit, given: &[OsString]) -> Result<Vec<OsString>, GuestError> {
         let features = features(given);
-        let overlay = overlay::of(&unit.name, &unit.version);
+        // A guest's own sources have been changed in its scratch package.
+        let is_guest = unit.dir.starts_with(&self.scratch);
+        let overlay = overlay::of(&unit.name, &unit.version).filter(|_| !is_guest);
         let mut dir = unit.dir.clone();
         let mut args = kept(given);
         if let Some(overlay) = overlay
@@ -249,7 +251,7 @@ impl Nested {
             add(format!("--cfg={cfg}"));
         }
         add(format!("-Ccodegen-units={CODEGEN_UNITS}"));
-        if unit.dir.starts_with(&self.scratch) {
+        if is_guest {
             add("--cfg=proc_macro".to_owned());
             add(format!("--extern=belljar={}", self.entry));
             add(format!("-Clink-arg={}", self.reactor));

@@ -141,6 +141,20 @@ fn the_same_source_gives_the_same_module_anywhere() {
 }
 
 #[test]
+fn a_macro_package_that_a_rule_about_dependencies_names_too() {
+    let project = Project::new("overlaid");
+    project
+        .write("Cargo.toml", "[workspace]\nmembers = [\"app\", \"m\"]\nresolver = \"2\"\n")
+        .write("app/Cargo.toml", &package("app", "[dependencies]\naskama_derive = { path = \"../m\" }\n"))
+        .write("app/src/lib.rs", "")
+        .write("m/Cargo.toml", &package("askama_derive", "[lib]\nproc-macro = true\n"))
+        .write("m/src/lib.rs", &format!("{MACRO}mod wide;\n"))
+        .write("m/src/wide.rs", "pub fn parsed(text: &str) -> Option<usize> { text.parse().ok() }\n")
+        .lock();
+    assert_eq!(SHARED.seal(project.path()).len(), 1);
+}
+
+#[test]
 fn a_changed_macro_is_a_new_module_and_the_old_one_is_kept() {
     let project = Project::with_macro("a", MACRO);
     let first = SHARED.seal(project.path());
