@@ -43,6 +43,8 @@ pub enum Reason {
     DescribesCrate,
     /// It is the manifest of the crate that is being compiled, or of its workspace.
     Manifest,
+    /// It is a directory above something that may be reached, which follows from that thing's name.
+    Above,
     /// Rust's std asks for it when a macro panics, to choose how to print that. The macro did not ask.
     AskedByStd,
     /// A grant of this text: where it stands, and the reason it gives.
@@ -66,6 +68,7 @@ impl fmt::Display for Reason {
         f.write_str(match self {
             Reason::DescribesCrate => "it describes the crate that is being compiled",
             Reason::Manifest => "it is the manifest of the crate that is being compiled, or its workspace's",
+            Reason::Above => "it is a directory above something that may be reached",
             Reason::AskedByStd => "Rust's std asks for it, not the macro",
             Reason::Grant(text) => return f.write_str(text),
             Reason::ReportMode => "nothing grants it, and the mode is `report`",

@@ -167,8 +167,16 @@ pub(super) fn fd_pread(
 }
 
 pub(super) fn fd_pwrite(_: &mut [u8], call: &mut Call, fd: u32, _: u32, _: u32, _: u64, _: u32) -> Answer {
-    // Opened only to be read.
-    if call.files.file(fd).is_some() { error(errno::BADF) } else { not_a_file(call, fd) }
+    if call.files.file(fd).is_some() { write_refused(call, fd) } else { not_a_file(call, fd) }
+}
+
+/// The answer to a wish to write into what was opened only to be read: that of any system.
+fn write_refused<T>(call: &mut Call, fd: u32) -> Result<T, Refusal> {
+    if let Some(file) = call.files.file(fd) {
+        let request = Request::Path { access: Access::Write, path: file.name.clone() };
+        call.refused(request);
+    }
+    error(errno::BADF)
 }
 
 pub(super) fn fd_prestat_get(m: &mut [u8], _: &mut Call, fd: u32, at: u32) -> Answer {
@@ -303,7 +311,7 @@ pub(super) fn fd_write(
 ) -> Answer {
     if !matches!(fd, 1 | 2) {
         let directory = fd == ROOT || call.files.directory(fd).is_some();
-        return error(if directory { errno::ISDIR } else { errno::BADF });
+        return if directory { error(errno::ISDIR) } else { write_refused(call, fd) };
     }
     if count > MAX_PIECES {
         return error(errno::INVAL);

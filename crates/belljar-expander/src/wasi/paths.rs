@@ -217,6 +217,8 @@ pub(super) fn path_readlink(
     let name = asked_for(m, call, Access::ReadLink, fd, path, len)?;
     // libc's `realpath`, behind `std::fs::canonicalize`, asks this of every directory on the way to what is granted.
     if call.rules.leads_to_granted(&name.text) {
+        let request = Request::Path { access: Access::ReadLink, path: name.text };
+        call.attempts.record(request, &Decision::Granted(Reason::Above));
         return error(errno::INVAL);
     }
     let Reached { name, handle, stat } = files::reach(call, Access::ReadLink, name, false)?;

@@ -416,3 +416,36 @@ fn what_a_crates_own_std_refuses_is_on_record() {
     let text = shim.expand(&crate::support::guest_with(fields, body), &input()).answer.failed();
     assert!(text.contains("broke belljar's protocol"), "{text}");
 }
+
+#[test]
+fn a_directory_with_more_entries_than_anybody_reads_is_an_error() {
+    let tree = Tree::new();
+    let limits = Limits { names: Limits::default().names, ..small() };
+    let many = tree.path("ws/web/templates/many");
+    fs::create_dir(&many).unwrap();
+    let first = many.join("0");
+    fs::write(&first, "").unwrap();
+    // A file has so many names at most.
+    for i in 1..=limits.names {
+        let name = many.join(i.to_string());
+        if i % 50_000 == 0 || fs::hard_link(&first, &name).is_err() {
+            fs::write(name, "").unwrap();
+        }
+    }
+    let mut script = Script::new();
+    script.open_directory(&tree.template("many")).list(4, 100, 0);
+    let text = script.fails(&mut tree.limited(TEMPLATES, limits));
+    assert!(text.contains("templates/many") && text.contains("BELLJAR_LIMIT_NAMES"), "{text}");
+}
+
+#[test]
+fn writing_into_what_was_opened_to_be_read_is_on_record() {
+    let tree = Tree::new();
+    let mut script = Script::new();
+    script.open(&tree.template("a.html"));
+    let (at, _) = script.put(&[0; 8]);
+    script.call("fd_pwrite", &[4, at.into(), 1, 0, 0x0_f000], 0);
+    let told = script.run(&mut tree.shim(TEMPLATES));
+    assert_eq!(errors(&told), [0, 8]);
+    assert!(tree.was(Outcome::Refused, Access::Write, tree.path("ws/web/templates/a.html")));
+}
