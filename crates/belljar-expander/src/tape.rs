@@ -13,7 +13,7 @@ use crate::guest;
 use crate::record::CallSite;
 
 /// Bytes of requests, answers and replies that are kept of one compilation; further calls are only counted.
-const MAX: usize = 1 << 30;
+const MAX: usize = 256 << 20;
 
 /// Questions and what rustc answered.
 pub(crate) type Answers = HashMap<Vec<u8>, Vec<u8>>;

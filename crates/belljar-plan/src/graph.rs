@@ -192,12 +192,14 @@ impl Plan {
         self.packages.sort_unstable();
     }
 
-    /// The package whose crate this command line compiles.
+    /// The package whose crate this command line compiles. Where several share a crate root, it is the one that is called
+    /// `named`, a name and a version.
     #[must_use]
-    pub fn package(&self, args: &RustcArgs, cwd: &Utf8Path) -> Option<&Package> {
+    pub fn package(&self, args: &RustcArgs, cwd: &Utf8Path, named: (&str, &str)) -> Option<&Package> {
         let source = args.source_in(cwd);
-        let at = self.packages.binary_search_by(|package| package.source.cmp(&source)).ok()?;
-        self.packages.get(at)
+        let first = self.packages.partition_point(|package| package.source < source);
+        let of_source = || self.packages.iter().skip(first).take_while(|package| package.source == source);
+        of_source().find(|p| (p.name.as_str(), p.version.as_str()) == named).or_else(|| of_source().next())
     }
 
     /// Is this command line's unit one that only macros need?
@@ -277,7 +279,7 @@ impl Graph {
         root_macros.dedup();
         let mut packages: Vec<Package> = self.units.iter().filter_map(GraphUnit::package).collect();
         packages.sort_unstable();
-        packages.dedup_by(|a, b| a.source == b.source);
+        packages.dedup();
         Plan {
             packages,
             root_macros,

@@ -472,9 +472,9 @@ pub(crate) fn hand_over(call: &CargoCall, env: Vec<(OsString, OsString)>) -> Pla
 }
 
 /// Subcommands whose programs may have plans of their own for signals, with which a process around cargo would interfere: a
-/// program that is run, and nextest, which ends its tests one by one.
+/// program that is run, tests that clear up, and nextest, which ends its tests one by one.
 fn leaves_to_cargo(subcommand: &str) -> bool {
-    matches!(subcommand, "run" | "nextest")
+    matches!(subcommand, "run" | "test" | "bench" | "nextest")
 }
 
 /// Runs cargo, and says in the end what macros were refused meanwhile. Ends as cargo ends.

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -18,8 +18,14 @@ use signal_hook::iterator::Signals;
 /// How long children may take to end when they are told to, and the main thread to clear up after them.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// How often it is looked whether something has ended.
+const STEP: Duration = Duration::from_millis(5);
+
 /// The signal that came, or 0. Written by the handler itself.
 static CAME: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
+
+/// Everything that belljar had started has been ended.
+static CLEARED: AtomicBool = AtomicBool::new(false);
 
 /// From now on, a signal that ends this process ends all its descendants first. Signals that were ignored when this process
 /// was started (`nohup`) stay so. Where no handler can be had, signals do what they do to any process.
@@ -36,6 +42,7 @@ pub(crate) fn guard() {
     let waiting = move || {
         if let Some(signal) = signals.forever().next() {
             end_descendants();
+            CLEARED.store(true, Ordering::SeqCst);
             // The main thread sees its cargo end, and clears up. It may also be waiting for a lock, with nothing to do.
             std::thread::sleep(GRACE);
             end_by(signal);
@@ -49,6 +56,13 @@ pub(crate) fn guard() {
 pub(crate) fn end_if_interrupted() {
     let signal = CAME.get().map_or(0, |came| came.load(Ordering::SeqCst));
     if signal != 0 {
+        // What is stopped meanwhile stays so if nobody continues it.
+        for _ in 0..2 * GRACE.as_millis() / STEP.as_millis() {
+            if CLEARED.load(Ordering::SeqCst) {
+                break;
+            }
+            std::thread::sleep(STEP);
+        }
         end_by(i32::try_from(signal).unwrap_or(SIGTERM));
     }
 }
@@ -86,16 +100,15 @@ fn end_descendants() {
         new.iter().for_each(|p| send(p, Signal::STOP));
         stopped.extend(new);
     }
-    for signal in [Signal::TERM, Signal::CONT] {
-        stopped.iter().for_each(|p| send(p, signal));
-    }
-    let step = Duration::from_millis(5);
-    for _ in 0..GRACE.as_millis() / step.as_millis() {
+    stopped.iter().for_each(|p| send(p, Signal::TERM));
+    // Children before their parents, for whom somebody may be waiting.
+    stopped.iter().rev().for_each(|p| send(p, Signal::CONT));
+    for _ in 0..GRACE.as_millis() / STEP.as_millis() {
         stopped.retain(is_alive);
         if stopped.is_empty() {
             return;
         }
-        std::thread::sleep(step);
+        std::thread::sleep(STEP);
     }
     stopped.iter().for_each(|p| send(p, Signal::KILL));
 }

@@ -8,8 +8,8 @@
 //! probe: reports of all crates ←──────────────────────────────────────────┘
 //! ```
 //!
-//! The crates are those that cargo finds stale once the [stamps](crate::stamps) between them and the macro are away. The
-//! stamps come back with the times that they had, so that no other build is disturbed.
+//! The crates are those that cargo finds stale once the [stamps](crate::stamps) between them and the macro look new. The
+//! stamps get back the times that they had, so that no other build is disturbed.
 
 pub(crate) mod report;
 pub(crate) mod rerun;
@@ -23,7 +23,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::build::{self, Build, CommandError};
-use crate::own_dir::{self, advice};
+use crate::own_dir::{self, OwnDir, advice};
 use crate::{interrupt, policy, report as output, stamps};
 use report::UnitReport;
 
@@ -126,12 +126,10 @@ impl Probe {
             move |source| ProbeError::File { package, path, source }
         };
         own_dir::check(&belljar_dir).map_err(failed(&belljar_dir))?;
-        std::fs::create_dir_all(&belljar_dir).map_err(failed(&belljar_dir))?;
-        let reports = tempfile::Builder::new()
-            .prefix("probe-")
-            .tempdir_in(&belljar_dir)
-            .map_err(failed(&belljar_dir))?;
-        let reports_dir = Utf8Path::from_path(reports.path()).unwrap_or(&belljar_dir);
+        let all = belljar_dir.join("probe");
+        OwnDir::make(&all).map_err(failed(&all))?;
+        let reports = tempfile::tempdir_in(&all).map_err(failed(&all))?;
+        let reports_dir = &*Utf8Path::from_path(reports.path()).unwrap_or(&belljar_dir).to_owned();
         let circumstances = match self.with.is_empty() {
             true => Circumstance::ALL.to_vec(),
             false => Circumstance::ALL.into_iter().filter(|c| self.with.contains(c)).collect(),
@@ -143,17 +141,20 @@ impl Probe {
         self.is_in(&plan)?;
 
         let dir = policy::stamps(&belljar_dir);
-        let away = policy::of_macros(&dir, &self.package);
-        let away = stamps::Away::take(away).map_err(|(path, source)| failed(&path)(source))?;
+        let stamps = policy::of_macros(&dir, &self.package);
+        let renewed = stamps::Renewed::of(stamps).map_err(|(path, source)| failed(&path)(source))?;
         let compiled = build::sealed(&call, env).status();
-        let back = away.bring_back();
+        let back = renewed.restore();
+        let found = report::read(reports_dir).map_err(failed(reports_dir));
+        // Nothing of it stays, whatever comes now.
+        let gone = reports.close();
         interrupt::end_if_interrupted();
         let status = compiled
             .map_err(|source| belljar_plan::PlanError::Start { cargo: call.cargo.clone(), source })
             .map_err(CommandError::from)?;
         back.map_err(|(path, source)| failed(&path)(source))?;
-
-        let found = report::read(reports_dir).map_err(failed(reports_dir))?;
+        gone.map_err(failed(&belljar_dir))?;
+        let found = found?;
         if found.is_empty() && status.success() {
             return Err(ProbeError::NoCalls { package: self.package }.into());
         }

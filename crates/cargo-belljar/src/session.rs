@@ -104,8 +104,8 @@ impl Session {
     }
 
     /// The package whose crate this command line compiles.
-    pub(crate) fn package(&self, args: &RustcArgs, cwd: &Utf8Path) -> Option<&Package> {
-        self.plan.package(args, cwd)
+    pub(crate) fn package(&self, args: &RustcArgs, cwd: &Utf8Path, named: (&str, &str)) -> Option<&Package> {
+        self.plan.package(args, cwd, named)
     }
 
     pub(crate) fn record(&self, args: &RustcArgs, cwd: &Utf8Path) -> Option<&GuestRecord> {

@@ -95,33 +95,33 @@ fn names(dir: &OwnDir) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Stamps that are away: whatever depends on them is stale for cargo.
+/// Stamps that look new, with the times that they had: whatever depends on them is stale for cargo.
 #[derive(Debug)]
-pub(crate) struct Away(Vec<(Utf8PathBuf, SystemTime)>);
+pub(crate) struct Renewed(Vec<(Utf8PathBuf, SystemTime)>);
 
-impl Away {
-    pub(crate) fn take(paths: Vec<Utf8PathBuf>) -> Result<Self, (Utf8PathBuf, io::Error)> {
-        let mut away = Self(Vec::new());
+impl Renewed {
+    pub(crate) fn of(paths: Vec<Utf8PathBuf>) -> Result<Self, (Utf8PathBuf, io::Error)> {
+        let mut renewed = Self(Vec::new());
         for path in paths {
-            let taken = place(&path).and_then(|(dir, name)| {
+            let before = place(&path).and_then(|(dir, name)| {
                 let modified = dir.modified(&name)?;
-                dir.remove(&name)?;
+                dir.set_modified(&name, SystemTime::now())?;
                 Ok(modified)
             });
-            match taken {
-                Ok(modified) => away.0.push((path, modified)),
+            match before {
+                Ok(modified) => renewed.0.push((path, modified)),
                 Err(error) => {
-                    // What is away by now has whatever depends on it compiled again, no more.
-                    let _ = away.bring_back();
+                    // Where that fails too, more is compiled again than need be.
+                    let _ = renewed.restore();
                     return Err((path, error));
                 }
             }
         }
-        Ok(away)
+        Ok(renewed)
     }
 
-    /// Those that were made again get the times that they had: for who did not depend on them meanwhile, nothing has changed.
-    pub(crate) fn bring_back(self) -> Result<(), (Utf8PathBuf, io::Error)> {
+    /// For who did not depend on them meanwhile, nothing has changed.
+    pub(crate) fn restore(self) -> Result<(), (Utf8PathBuf, io::Error)> {
         for (path, modified) in self.0 {
             match place(&path).and_then(|(dir, name)| dir.set_modified(&name, modified)) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => return Err((path, e)),

@@ -176,7 +176,8 @@ fn compilation(
     calling.workspace_root = policy_root(session).map(Utf8PathBuf::into_string);
     // A build script can say for its own package that it is another one: then that is what its macros see, but not what is
     // granted to them.
-    if let Some(package) = session.and_then(|session| session.package(unit, cwd)) {
+    let named = (calling.package.as_str(), calling.version.as_str());
+    if let Some(package) = session.and_then(|session| session.package(unit, cwd, named)) {
         calling.package = package.name.clone();
         calling.version = package.version.clone();
         calling.manifest_dir = package.manifest_dir().map(Utf8PathBuf::into_string);
@@ -407,8 +408,9 @@ fn name(compilers: &[OsString]) -> String {
 
 /// Ends as the child ended: with its code, or by its signal, so that cargo reports what it would have reported.
 pub(crate) fn exit_like(status: ExitStatus) -> ExitCode {
-    if let Some(signal) = status.signal().and_then(rustix::process::Signal::from_named_raw) {
-        let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
+    if let Some(signal) = status.signal() {
+        // Where belljar itself has a handler for it, that would only be told.
+        let _ = signal_hook::low_level::emulate_default_handler(signal);
     }
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     ExitCode::from(code.unwrap_or(report::FAILED))
