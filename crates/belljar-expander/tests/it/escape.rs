@@ -402,3 +402,15 @@ fn nobody_who_moves_things_meanwhile_leads_out() {
     let secret = tree.path("home/.ssh/c.html");
     assert!(seen.iter().all(|seen| !format!("{seen:?}").contains(secret.as_str())), "{seen:?}");
 }
+
+#[test]
+fn a_link_in_the_workspace_is_none_of_the_users_for_packages_outside_it_either() {
+    let tree = Tree::new();
+    tree.write("elsewhere/Cargo.toml", "");
+    tree.link(tree.path("home/.ssh"), "ws/assets");
+    let policy = tree.policy_of("elsewhere", "elsewhere", "read = [\"workspace:assets/**\"]");
+    let mut shim = Shim::with(|config| config.policy = policy);
+    let mut script = Script::new();
+    script.open(&tree.guest("ws/assets/id_rsa"));
+    assert_eq!(script.run(&mut shim)[0].errno, ACCES);
+}

@@ -69,13 +69,18 @@ impl Tree {
 
     /// The policy whose grant to the macro has these lines, for the crate `web`.
     pub fn policy(&self, grant: &str) -> Policy {
+        self.policy_of("ws/web", "ws", grant)
+    }
+
+    /// The same, for a package in this directory that is compiled in that one.
+    pub fn policy_of(&self, package: &str, cwd: &str, grant: &str) -> Policy {
         let file = self.path("ws/belljar.toml");
         let text = match grant {
             "" => String::new(),
             lines => format!("[[grant]]\nmacro = \"evil\"\n{lines}\nreason = \"a test\"\n"),
         };
         fs::write(&file, text).unwrap();
-        let manifest_dir = self.path("ws/web");
+        let manifest_dir = self.path(package);
         let home = self.path("home");
         let variables = [
             ("CARGO_PKG_NAME", "web"),
@@ -84,7 +89,7 @@ impl Tree {
         ];
         let mut calling = Calling::of_environment(variables.map(|(n, v)| (n.into(), v.into())));
         calling.workspace_root = Some(self.path("ws").into());
-        calling.cwd = Some(self.path("ws").into());
+        calling.cwd = Some(self.path(cwd).into());
         let places = Places {
             workspace_file: Some(file.into()),
             user_file: None,
