@@ -107,9 +107,8 @@ fn each_example_of_a_documentation_is_on_record() {
     };
     let both = [("HOME".to_owned(), 1), ("PATH".to_owned(), 1)];
     for _ in 0..2 {
-        let done = run(store.of(&mut project.belljar(&["test", "--doc", "-p", "app"]))).ok();
+        run(store.of(&mut project.belljar(&["test", "--doc", "-p", "app"]))).ok();
         assert_eq!(refused(&["--last"]), both);
-        assert!(done.stderr.contains("belljar refused macros of `app` something"), "{}", done.stderr);
     }
     // An example that is no more leaves nothing behind.
     project.file("app/src/lib.rs", &library.replace("PATH", "CARGO_PKG_VERSION"));
