@@ -115,7 +115,8 @@ pub(crate) const GRANT: &[Key] = &[
         default: "`[]`",
         example: "list = [\"templates/**\"]",
         meaning: "Directories whose entries may be read, as patterns like those of `read`. `templates/**` is `templates` and \
-                  all directories beneath it. Reading the files in them is another thing: see `read`.",
+                  all directories beneath it. What is in them may be looked at: that it is there, what it is, how large \
+                  it is. Reading the files is another thing: see `read`.",
     },
     Key {
         name: "env",

@@ -12,13 +12,14 @@ use belljar_plan::{CargoCall, MacroUnit, PackageSource, Plan, PlanError, RustcAr
 use belljar_store::{Store, StoreError};
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::log::{self, UnitLog};
 use crate::own_dir::{self, advice};
 use crate::probe::Probing;
 use crate::report::{self, StatusLines};
 use crate::session::{self, Session, SessionError};
 use crate::wrapper::afterwards::BUILD;
 use crate::wrapper::empty;
-use crate::{interrupt, log, other_wrapper, policy, refused, seen};
+use crate::{interrupt, other_wrapper, policy, refused, seen};
 
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -69,8 +70,7 @@ pub(crate) enum CommandError {
     NoLockfile { macro_package: String, from: Utf8PathBuf },
 }
 
-/// Runs `cargo <subcommand> <args>` sealed. Returns only when that could not be done: in the end cargo takes this
-/// process's place, so that its output, signals and exit code are its own.
+/// Runs `cargo <subcommand> <args>` sealed, and ends as it ends. What can't be planned takes this process's place.
 pub(crate) fn run(subcommand: &str, args: Vec<OsString>) -> Result<ExitCode, CommandError> {
     let call = call(subcommand, args.clone())?;
     report::choose_colours(value(&args, "--color").as_deref());
@@ -101,11 +101,7 @@ pub(crate) fn run(subcommand: &str, args: Vec<OsString>) -> Result<ExitCode, Com
             Err(CommandError::Plan(PlanError::Cargo { .. })) => {}
             prepared => {
                 env.extend(prepared?);
-                return if leaves_to_cargo(&call.subcommand) {
-                    Err(hand_over(&call, env).into())
-                } else {
-                    supervise(&call, env, began)
-                };
+                return supervise(&call, env, began);
             }
         }
     }
@@ -471,9 +467,9 @@ pub(crate) fn hand_over(call: &CargoCall, env: Vec<(OsString, OsString)>) -> Pla
     PlanError::Start { cargo: call.cargo.clone(), source: command.exec() }
 }
 
-/// Subcommands whose programs may have plans of their own for signals, with which a process around cargo would interfere: a
-/// program that is run, tests that clear up, and nextest, which ends its tests one by one.
-fn leaves_to_cargo(subcommand: &str) -> bool {
+/// Subcommands that run programs, which may have plans of their own for signals: tests that clear up, and nextest, which ends
+/// its tests one by one. What such a program prints is not for belljar to add to, unless it was never built.
+fn runs_programs(subcommand: &str) -> bool {
     matches!(subcommand, "run" | "test" | "bench" | "nextest")
 }
 
@@ -491,14 +487,24 @@ fn supervise(
     let start = |source| PlanError::Start { cargo: call.cargo.clone(), source };
     // SAFETY: `prctl` may be called between fork and exec.
     unsafe { command.pre_exec(interrupt::die_with_parent) };
-    let status = command.status().map_err(start)?;
-    interrupt::end_if_interrupted();
+    let mut child = command.spawn().map_err(start)?;
+    let runs_programs = runs_programs(&call.subcommand);
+    if runs_programs {
+        interrupt::leave_to(&child);
+    }
+    let status = child.wait().map_err(start)?;
+    if !runs_programs {
+        interrupt::end_if_interrupted();
+    }
     let belljar_dir = session.as_deref().and_then(Utf8Path::parent).and_then(Utf8Path::parent);
     if let (Some(build), Some(dir)) = (build, belljar_dir)
-        && !(status.success() && quiet(&call.args))
+        && !(status.success() && (runs_programs || quiet(&call.args)))
     {
         let logs = log::of_build(&dir.join("log"), &build, began);
-        if let Some(text) = refused::summary(&logs, !status.success()) {
+        let failed = if runs_programs { logs.iter().any(UnitLog::failed) } else { !status.success() };
+        if (failed || !runs_programs)
+            && let Some(text) = refused::summary(&logs, failed)
+        {
             report::note(text);
         }
     }

@@ -1,19 +1,22 @@
 //! Ctrl-C, a closed terminal, `kill`: everything that belljar has started ends with it, and nothing is left in its way.
 //!
-//! Once cargo has taken this process's place, all this is cargo's. Before that, belljar runs a cargo of its own, which runs
-//! compilers and build scripts; a signal for belljar alone would leave those behind. So a thread waits for the signals,
+//! belljar runs cargo, which runs compilers and build scripts; a signal for belljar alone would leave those behind. So a thread waits for the signals,
 //! ends the whole tree below this process, and lets the main thread clear up as it does after any failure. What can't be
 //! waited for (`SIGKILL`) is covered by the kernel, as far as it goes: each child asks to be ended with its parent.
+//!
+//! Where cargo runs a program or tests, these may have plans of their own for signals: [`leave_to`] has this process wait for them.
 
 use std::collections::HashMap;
+use std::process::Child;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::iterator::SignalsInfo;
+use signal_hook::iterator::exfiltrator::WithRawSiginfo;
 
 /// How long children may take to end when they are told to, and the main thread to clear up after them.
 const GRACE: Duration = Duration::from_millis(500);
@@ -27,28 +30,66 @@ static CAME: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 /// Everything that belljar had started has been ended.
 static CLEARED: AtomicBool = AtomicBool::new(false);
 
+/// The child that signals are left to, or 0.
+static LEFT_TO: AtomicI32 = AtomicI32::new(0);
+
 /// From now on, a signal that ends this process ends all its descendants first. Signals that were ignored when this process
 /// was started (`nohup`) stay so. Where no handler can be had, signals do what they do to any process.
 pub(crate) fn guard() {
     let came = CAME.get_or_init(Arc::default);
-    let ignored = ignored();
-    let wanted: Vec<i32> =
-        [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|s| ignored >> (s - 1) & 1 == 0).collect();
+    let wanted = not_ignored(&[SIGINT, SIGTERM, SIGHUP]);
     for &signal in &wanted {
         let number = usize::try_from(signal).unwrap_or_default();
         let _ = signal_hook::flag::register_usize(signal, Arc::clone(came), number);
     }
-    let Ok(mut signals) = Signals::new(&wanted) else { return };
+    wait_for(wanted, |signal, by_process| {
+        if pass_on(signal, by_process) {
+            return;
+        }
+        end_descendants();
+        CLEARED.store(true, Ordering::SeqCst);
+        // The main thread sees its cargo end, and clears up. It may also be waiting for a lock, with nothing to do.
+        std::thread::sleep(GRACE);
+        end_by(signal);
+    });
+}
+
+/// From now on, signals are this child's business: those for belljar alone are passed on to it, and what it makes of them is what
+/// comes of them. The terminal's reach it without that.
+pub(crate) fn leave_to(child: &Child) {
+    LEFT_TO.store(Pid::from_child(child).as_raw_nonzero().get(), Ordering::SeqCst);
+    let wanted = not_ignored(&[SIGQUIT, SIGUSR1, SIGUSR2]);
+    wait_for(wanted, |signal, by_process| {
+        pass_on(signal, by_process);
+    });
+}
+
+/// Has a thread call `then` for each of these signals, and say whether a process sent it: the terminal sends it to all processes
+/// of its group.
+fn wait_for(wanted: Vec<i32>, then: impl Fn(i32, bool) + Send + 'static) {
+    let Ok(mut signals) = SignalsInfo::<WithRawSiginfo>::new(&wanted) else { return };
     let waiting = move || {
-        if let Some(signal) = signals.forever().next() {
-            end_descendants();
-            CLEARED.store(true, Ordering::SeqCst);
-            // The main thread sees its cargo end, and clears up. It may also be waiting for a lock, with nothing to do.
-            std::thread::sleep(GRACE);
-            end_by(signal);
+        for info in signals.forever() {
+            // Source: sigaction(2), "The si_code field": what a process sends is not positive.
+            then(info.si_signo, info.si_code <= 0);
         }
     };
     let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(waiting);
+}
+
+/// Whether signals are left to a child, which now has this one.
+fn pass_on(signal: i32, by_process: bool) -> bool {
+    let Some(child) = Pid::from_raw(LEFT_TO.load(Ordering::SeqCst)) else { return false };
+    if by_process && let Some(signal) = Signal::from_named_raw(signal) {
+        // It may have ended just now.
+        let _ = kill_process(child, signal);
+    }
+    true
+}
+
+fn not_ignored(signals: &[i32]) -> Vec<i32> {
+    let ignored = ignored();
+    signals.iter().copied().filter(|s| ignored >> (s - 1) & 1 == 0).collect()
 }
 
 /// Ends this process as the signal would have, if one came. To be called when all is cleared up, and before anything new

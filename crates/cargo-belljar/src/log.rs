@@ -5,7 +5,7 @@
 //! first line says which crate it is of, every other one is one thing that one macro wanted:
 //!
 //! ```text
-//! {"belljar_log":2,"build":"…","began":1790000000,"package":"web","version":"0.1.0","crate":"web","program":"rustc","not_kept":[]}
+//! {"belljar_log":2,"build":"…","began":1790000000,"package":"web","version":"0.1.0","crate":"web","program":"rustc","failed":false,"not_kept":[]}
 //! {"macro":"derive(Template)","package":"askama_derive","version":"0.12.5","what":"read","name":"/ws/web/templates/a.html",
 //!  "outcome":"refused","reason":"nothing grants it","times":1,"calls":[{"file":"src/main.rs","line":3}],"more_calls":0}
 //! ```
@@ -64,6 +64,9 @@ pub(crate) struct Header {
     pub(crate) workspace_root: Option<String>,
     /// What compiled it: rustc, clippy-driver, rustdoc…
     pub(crate) program: String,
+    /// Whether the compiler failed.
+    #[serde(default)]
+    pub(crate) failed: bool,
     /// How many attempts are not listed, because there were too many different ones.
     pub(crate) not_kept: Vec<NotKept>,
 }
@@ -129,6 +132,7 @@ impl Header {
             workspace_root: calling.workspace_root.clone(),
             crate_name,
             program,
+            failed: false,
             began: seconds(SystemTime::now()),
             not_kept: recorded
                 .not_kept()
@@ -168,6 +172,13 @@ impl Header {
             workspace_root: self.workspace_root.clone(),
             ..Calling::default()
         }
+    }
+}
+
+impl UnitLog {
+    /// Whether the compiler of the unit failed.
+    pub(crate) fn failed(&self) -> bool {
+        self.header.failed
     }
 }
 
@@ -257,6 +268,7 @@ pub(crate) fn add(dir: &Utf8Path, name: &str, mut header: Header, recorded: &Rec
         }
         (false, Some(UnitLog { header: earlier, mut entries, .. })) => {
             header.began = earlier.began;
+            header.failed |= earlier.failed;
             earlier.not_kept.iter().for_each(|of| header.leave_out(of));
             let mut known: HashMap<_, usize> = HashMap::new();
             for (at, entry) in entries.iter().enumerate() {

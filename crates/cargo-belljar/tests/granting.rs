@@ -343,6 +343,17 @@ fn a_build_ends_with_what_was_refused() {
         ),
         "{said}"
     );
+    // What runs a program adds to it only if it was never built.
+    for command in ["run", "test", "bench"] {
+        let (code, failed) = last(&[command]);
+        assert_eq!((code, failed.as_ref()), (Some(101), Some(&said)), "{command}");
+    }
+    project.file(
+        "app/src/main.rs",
+        "fn main() {\n    println!(\"{}\", asks::var!(\"MY_VARIABLE\"));\n    panic!();\n}\n",
+    );
+    let (code, own) = last(&["run"]);
+    assert!(code == Some(101) && own.unwrap().starts_with("note: belljar refused what macros of this crate"));
 }
 
 #[test]

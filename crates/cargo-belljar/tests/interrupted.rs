@@ -92,6 +92,14 @@ impl Build {
         std::io::Read::read_to_string(&mut self.stderr, &mut said).unwrap();
         said
     }
+
+    /// Waits for the end of the build, and of all its processes.
+    fn ended(mut self) -> std::process::ExitStatus {
+        let group = Pid::from_child(&self.child).as_raw_nonzero().get();
+        let status = self.child.wait().unwrap();
+        until("every process has ended", || group_of(group).is_empty());
+        status
+    }
 }
 
 /// The processes of a group that have not ended. Source: proc_pid_stat(5).
@@ -255,4 +263,37 @@ fn while_a_macro_loops() {
     let lib = project.read("mac/src/lib.rs").replace("text!()", "text!(\"sealed\")");
     project.file("mac/src/lib.rs", &lib);
     builds(&project, &store);
+}
+
+#[test]
+fn a_program_that_is_run_decides_what_signals_do() {
+    let (store, project) = (Store::small(), tiny("program"));
+    let script = project.root().join("runner.sh");
+    let text = "trap 'echo said USR1 >&2' USR1\ntrap 'echo said TERM >&2; exit 7' TERM\ntrap 'exit 8' INT\necho begun >&2\n\
+                while :; do sleep 0.05; done\n";
+    std::fs::write(&script, text).unwrap();
+    let runner = format!("target.'cfg(all())'.runner = ['sh', '{}']", script.display());
+    let begin = || {
+        let mut command = project.belljar(&["run", "--config", &runner]);
+        let mut build = Build::start(store.of(&mut command));
+        build.says("begun");
+        build
+    };
+    let mut build = begin();
+    let pid = Pid::from_child(&build.child);
+    kill_process(pid, Signal::USR1).unwrap();
+    build.says("said USR1");
+    kill_process(pid, Signal::TERM).unwrap();
+    build.says("said TERM");
+    assert_eq!(build.ended().code(), Some(7));
+
+    let build = begin();
+    kill_process_group(Pid::from_child(&build.child), Signal::INT).unwrap();
+    assert_eq!(build.ended().code(), Some(8));
+
+    // The kernel ends what is left when belljar is killed.
+    let mut build = begin();
+    kill_process(Pid::from_child(&build.child), Signal::KILL).unwrap();
+    build.says("said TERM");
+    assert_eq!(build.ended().signal(), Some(Signal::KILL.as_raw()));
 }

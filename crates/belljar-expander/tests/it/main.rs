@@ -10,4 +10,5 @@ mod files;
 mod hostile;
 mod protocol;
 mod questions;
+mod untouched;
 mod world;

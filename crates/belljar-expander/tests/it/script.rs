@@ -96,6 +96,14 @@ impl Script {
         (at, bytes.len() as u32)
     }
 
+    /// Asks rustc something. What it answers is not told.
+    pub fn ask(&mut self, question: &[u8]) -> &mut Self {
+        let (at, len) = self.put(question);
+        writeln!(self.body, "(drop (call $ask (i32.const {at}) (i32.const {len})))").unwrap();
+        writeln!(self.body, "(call $take (i32.const {SCRATCH}))").unwrap();
+        self
+    }
+
     /// Calls a function, and tells its error and `len` bytes of what it wrote to the place for results.
     pub fn call(&mut self, name: &str, arguments: &[u64], len: u32) -> &mut Self {
         self.step(name, arguments, &format!("(i32.const {len})"))

@@ -155,7 +155,8 @@ impl Compilation {
         let recorded = recorder.recorded();
         if let Some(dir) = &self.belljar_dir {
             let path = dir.join("log");
-            self.log(&path, &recorded).map_err(|source| AfterwardsError::Write { path, source })?;
+            self.log(&path, &recorded, succeeded)
+                .map_err(|source| AfterwardsError::Write { path, source })?;
         }
         if succeeded && !recorded.packages.is_empty() {
             self.track(&recorded)?;
@@ -182,9 +183,10 @@ impl Compilation {
             .map_err(|source| AfterwardsError::Write { path: probing.reports.clone(), source })
     }
 
-    fn log(&self, dir: &Utf8Path, recorded: &Recorded) -> io::Result<()> {
+    fn log(&self, dir: &Utf8Path, recorded: &Recorded, succeeded: bool) -> io::Result<()> {
         let of = [self.crate_name.clone(), self.program.clone()];
-        let header = Header::new(self.build.clone(), &self.calling, of, recorded);
+        let mut header = Header::new(self.build.clone(), &self.calling, of, recorded);
+        header.failed = !succeeded;
         match self.shares_log {
             true => log::add(dir, &self.unit, header, recorded),
             false => log::write(dir, &self.unit, header, recorded),
