@@ -49,6 +49,16 @@ pub(crate) enum Measure {
     TouchedCheck,
     /// One small expansion, shim to shim, beyond the macro's own run
     SmallExpansion,
+    /// One small expansion that is remembered, beyond the macro's own run
+    RememberedExpansion,
+    /// Macro expansion of 300 derives after the crate's source has changed, remembered, against native
+    ExpansionPhase,
+    /// The same against rustc's own cache of derives (`-Zcache-proc-macros`)
+    ExpansionAgainstRustc,
+    /// A check after touching that crate, against rustc's own cache
+    CheckAgainstRustc,
+    /// Bytes of a remembered derive, compressed
+    EntrySize,
     /// Peak memory of the wrapper that serves 300 expansions
     WrapperMemory,
     /// Compiling one shim
@@ -56,11 +66,16 @@ pub(crate) enum Measure {
 }
 
 impl Measure {
-    const ALL: [Measure; 6] = [
+    const ALL: [Measure; 11] = [
         Measure::CleanCheck,
         Measure::FirstCheck,
         Measure::TouchedCheck,
         Measure::SmallExpansion,
+        Measure::RememberedExpansion,
+        Measure::ExpansionPhase,
+        Measure::ExpansionAgainstRustc,
+        Measure::CheckAgainstRustc,
+        Measure::EntrySize,
         Measure::WrapperMemory,
         Measure::ShimCompile,
     ];
@@ -71,6 +86,11 @@ impl Measure {
             Measure::FirstCheck => "first-check",
             Measure::TouchedCheck => "touched-check",
             Measure::SmallExpansion => "small-expansion",
+            Measure::RememberedExpansion => "remembered-expansion",
+            Measure::ExpansionPhase => "expansion-phase",
+            Measure::ExpansionAgainstRustc => "expansion-against-rustc",
+            Measure::CheckAgainstRustc => "check-against-rustc",
+            Measure::EntrySize => "entry-size",
             Measure::WrapperMemory => "wrapper-memory",
             Measure::ShimCompile => "shim-compile",
         }
@@ -80,7 +100,10 @@ impl Measure {
     fn unit(self) -> &'static str {
         match self {
             Measure::CleanCheck | Measure::FirstCheck | Measure::TouchedCheck => "× native",
-            Measure::SmallExpansion => "µs",
+            Measure::ExpansionPhase => "× native",
+            Measure::ExpansionAgainstRustc | Measure::CheckAgainstRustc => "× rustc's",
+            Measure::SmallExpansion | Measure::RememberedExpansion => "µs",
+            Measure::EntrySize => "kB",
             Measure::WrapperMemory => "MB",
             Measure::ShimCompile => "ms",
         }
@@ -91,8 +114,13 @@ impl Measure {
         match self {
             Measure::CleanCheck => 0.70,
             Measure::FirstCheck => 2.0,
-            Measure::TouchedCheck => 1.2,
+            Measure::TouchedCheck => 0.85,
             Measure::SmallExpansion => 150.0,
+            Measure::RememberedExpansion => 60.0,
+            Measure::ExpansionPhase => 0.45,
+            Measure::ExpansionAgainstRustc => 1.15,
+            Measure::CheckAgainstRustc => 1.0,
+            Measure::EntrySize => 2.0,
             Measure::WrapperMemory => 80.0,
             Measure::ShimCompile => 250.0,
         }
@@ -109,6 +137,8 @@ pub(crate) enum BenchError {
     Failed { command: String, stderr: String },
     #[error("can't find belljar's store")]
     Store(#[from] belljar_store::StoreError),
+    #[error("can't look at what is remembered")]
+    Expansions(#[from] belljar_store::Problem),
     #[error("`{command}` printed no time for macro expansion")]
     NoPhase { command: String },
     #[error("saw no process that {what}; is `/proc` readable?")]
@@ -157,7 +187,7 @@ impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = if self.ok { "ok" } else { "SHORT" };
         let (id, value, limit, unit) = (self.id.id(), self.value, self.limit, self.unit);
-        write!(f, "{id:<16} {value:>9.2} {limit:>9.2} {unit:<9} {verdict:<6} {}", self.detail)
+        write!(f, "{id:<23} {value:>9.2} {limit:>9.2} {unit:<9} {verdict:<6} {}", self.detail)
     }
 }
 
@@ -167,7 +197,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, BenchError> {
         None => project::build_belljar(args.release)?,
     };
     let bench = Bench::new(belljar, project::scratch("bench")?)?;
-    println!("{:<16} {:>9} {:>9} {:<9} {:<6}", "measure", "value", "at most", "unit", "");
+    println!("{:<23} {:>9} {:>9} {:<9} {:<6}", "measure", "value", "at most", "unit", "");
     let mut lines = Vec::new();
     for measure in Measure::ALL {
         if args.only.is_empty() || args.only.contains(&measure) {
@@ -222,7 +252,7 @@ mod tests {
         assert!(line.ok);
         assert_eq!(
             line.to_string(),
-            "clean-check           0.65      0.70 × native  ok     native 10.00 s, sealed 6.50 s"
+            "clean-check                  0.65      0.70 × native  ok     native 10.00 s, sealed 6.50 s"
         );
         let line = Line::new(Measure::CleanCheck, &[sample(0.71)]);
         assert!(!line.ok && line.to_string().contains("SHORT"));

@@ -91,6 +91,15 @@ impl Attempts {
         }
     }
 
+    /// Adds what a remembered call wanted: as often, with that outcome.
+    pub(crate) fn recall(&mut self, request: Request, outcome: Outcome, reason: Reason, times: u64) {
+        let bytes = request.name().map_or(0, str::len);
+        if self.rooms.entry(outcome).or_default().takes(bytes, times) {
+            self.known.insert((request.clone(), outcome), self.kept.len());
+            self.kept.push(Attempted { request, outcome, reason, times });
+        }
+    }
+
     /// Tells this too where attempts are told.
     pub(crate) fn note(&mut self, note: &'static str) {
         self.note = Some(note);

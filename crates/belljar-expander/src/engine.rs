@@ -98,6 +98,11 @@ impl Runtime {
         &self.ticker
     }
 
+    /// Whether the module of that digest is in memory.
+    pub(crate) fn has(&self, digest: &ModuleDigest) -> bool {
+        self.modules.contains_key(digest)
+    }
+
     /// The module of that digest, from memory, the store's native code, or compiled now.
     pub(crate) fn load(&mut self, store: &Store, digest: ModuleDigest) -> Result<Arc<Loaded>, ModuleError> {
         match self.modules.entry(digest) {

@@ -201,6 +201,19 @@ pub enum Cause {
 
     #[error("its output is not a token stream: {0}{HOSTILE}")]
     Output(Malformed),
+
+    /// Its output was remembered, and it was run to look whether that is right.
+    #[error(
+        "it does not write what belljar remembers of this very call: {how}\n  \
+         help: what was remembered is forgotten, so build again; if this comes back, the macro depends on something that belljar \
+         does not see, or the cache was tampered with: `cargo belljar cache verify` looks at all of it"
+    )]
+    Different {
+        how: String,
+        /// The tokens of both, one in a line.
+        was: String,
+        now: String,
+    },
 }
 
 /// The functions that were running, innermost first, if the module has their names.

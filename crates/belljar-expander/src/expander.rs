@@ -8,17 +8,22 @@ use std::thread;
 
 use belljar_policy::{Mode, Policy, Request, Rules};
 use belljar_store::{ModuleDigest, Store};
+use belljar_wire::Malformed;
 use belljar_wire::message::{Expand, OTHER_PROTOCOL, kind};
 
 use crate::attempts::Attempts;
+use crate::cache::{Cache, Chain, Entry as Remembered, Hit, Key, Looked, MAX_ENTRY, Skipped};
 use crate::channel::Channel;
 use crate::engine::{self, Runtime};
 use crate::error::{Cause, ExpandError, MacroName, ServeError};
 use crate::files::World;
 use crate::guest::{self, Arguments, Call, Kept, Outcome, Stopped};
 use crate::limits::{BadLimit, Limits};
-use crate::record::Recorder;
+use crate::near::Near;
+use crate::record::{Difference, How, Recorder};
+use crate::replay;
 use crate::tape::{Reply, Tape};
+use crate::texts::texts;
 use crate::wasi::{Clock, Random, STEP, Seed, Wasi};
 
 /// What an expander works with.
@@ -40,8 +45,10 @@ pub struct Config {
     pub moved: Option<Moved>,
     /// Gets to know what was wanted and seen.
     pub recorder: Arc<Recorder>,
-    /// Gets to know the calls themselves.
+    /// Gets to know the calls themselves. What it wants is always run.
     pub tape: Option<Arc<Tape>>,
+    /// What is remembered of other compilations, if anything is to be.
+    pub cache: Option<Cache>,
 }
 
 /// What is in the directory `from` has the names beneath `to` for guests. Both are absolute.
@@ -64,6 +71,7 @@ impl Config {
             clock_step: STEP,
             moved: None,
             tape: None,
+            cache: None,
             source_date_epoch: std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|t| t.parse().ok()),
         }
     }
@@ -80,10 +88,13 @@ pub struct Expander {
     kept: HashMap<Remembering, Memory>,
     /// What was seen of the file system.
     world: Arc<World>,
+    near: Near,
+    /// What was looked at to know whether remembered expansions hold.
+    looked: Looked,
 }
 
 /// Whose instance it is: a macro package's name and version, and its module.
-type Remembering = (String, String, ModuleDigest);
+pub(crate) type Remembering = (String, String, ModuleDigest);
 
 /// What is kept for the macros of one package.
 #[derive(Default)]
@@ -91,6 +102,30 @@ struct Memory {
     kept: Option<Kept>,
     /// A call has ended an instance, and with it what was remembered.
     ended: bool,
+    chain: Links,
+    /// Calls whose output was remembered, so that the instance knows nothing of them.
+    skipped: Vec<Skipped>,
+}
+
+impl Memory {
+    /// How many calls were made before.
+    fn earlier(&self) -> u64 {
+        self.kept.as_ref().map_or(0, |kept| kept.calls) + self.skipped.len() as u64
+    }
+}
+
+/// The calls up to now, as far as they can be a part of a key.
+#[derive(Debug, Clone, Copy)]
+enum Links {
+    All(Chain),
+    /// One of them could not be remembered.
+    Broken,
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Self::All(Chain::default())
+    }
 }
 
 /// What is told with a failure after that. Natively, what a macro remembers outlives a panic of its; here only one that its
@@ -103,7 +138,15 @@ impl Expander {
     #[must_use]
     pub fn new(config: Config) -> Self {
         let world = Arc::new(World::of(config.moved.clone()));
-        Self { config, rules: Vec::new(), runtimes: HashMap::new(), kept: HashMap::new(), world }
+        Self {
+            config,
+            rules: Vec::new(),
+            runtimes: HashMap::new(),
+            kept: HashMap::new(),
+            world,
+            near: Near::default(),
+            looked: Looked::default(),
+        }
     }
 
     fn rules(&mut self, package: &str, version: &str) -> Arc<Rules> {
@@ -115,15 +158,23 @@ impl Expander {
         rules
     }
 
-    /// Answers the shim at the other end of `stream` until it closes its end. An expansion that fails is an answer; an
-    /// error here means that the conversation itself can't go on.
-    pub fn serve(&mut self, stream: UnixStream) -> Result<(), ServeError> {
-        // Guests need a stack of known size, whatever thread this is: the largest that any of them may use.
+    /// Guests need a stack of known size, whatever thread it is: the largest that any of them may use.
+    pub(crate) fn stack(&self) -> usize {
         let granted = self.config.policy.grants().iter().filter_map(|grant| grant.limits.stack).max();
         let granted = granted.and_then(|stack| usize::try_from(stack).ok());
         let usual = self.config.limits.as_ref().map_or(1 << 20, |limits| limits.stack);
-        let stack = engine::thread_stack(usual.max(granted.unwrap_or(0)));
-        let thread = thread::Builder::new().name("belljar guests".to_owned()).stack_size(stack);
+        engine::thread_stack(usual.max(granted.unwrap_or(0)))
+    }
+
+    /// At what time the clocks of the next calls stand.
+    pub(crate) fn set_time(&mut self, source_date_epoch: Option<&str>) {
+        self.config.source_date_epoch = source_date_epoch.and_then(|time| time.parse().ok());
+    }
+
+    /// Answers the shim at the other end of `stream` until it closes its end. An expansion that fails is an answer; an
+    /// error here means that the conversation itself can't go on.
+    pub fn serve(&mut self, stream: UnixStream) -> Result<(), ServeError> {
+        let thread = thread::Builder::new().name("belljar guests".to_owned()).stack_size(self.stack());
         thread::scope(|scope| {
             let serving = thread.spawn_scoped(scope, || self.serve_here(Channel::new(stream)));
             let serving = serving.map_err(|source| ServeError::Thread { source })?;
@@ -135,8 +186,7 @@ impl Expander {
         while let Some(request) = channel.request()? {
             let request = Arc::new(request);
             let tape = self.config.tape.clone().filter(|tape| tape.wants(&request));
-            channel.keep_heard(tape.is_some());
-            let (ended, back) = self.expand(&request, channel);
+            let (ended, back) = self.expand(&request, channel, tape.is_some());
             channel = back;
             let reply = match ended {
                 Ok(Outcome::Done(output)) => Reply::Done(output),
@@ -146,9 +196,10 @@ impl Expander {
             };
             // Before it is sent: the compiler may end with it.
             if let Some(tape) = tape {
-                tape.add(&request, channel.heard(), &reply);
+                tape.add(&request, channel.heard().answers, &reply);
             }
             channel.reply(&reply)?;
+            self.near.keep_to(channel.at);
             if let Ok(request) = Arc::try_unwrap(request) {
                 channel.recycle(request);
             }
@@ -156,7 +207,12 @@ impl Expander {
         Ok(())
     }
 
-    fn expand(&mut self, request: &Arc<Vec<u8>>, channel: Channel) -> (Result<Outcome, Ended>, Channel) {
+    fn expand(
+        &mut self,
+        request: &Arc<Vec<u8>>,
+        channel: Channel,
+        taped: bool,
+    ) -> (Result<Outcome, Ended>, Channel) {
         let expand = match Expand::read(request) {
             Ok(expand) => expand,
             Err(malformed) => {
@@ -175,35 +231,43 @@ impl Expander {
             input: expand.input,
         };
         let name = || Some(MacroName::of(&expand));
-        let limits = match &self.config.limits {
-            Ok(limits) => *limits,
-            Err(bad) => return (Err(failed(name(), bad.clone().into(), Attempts::default())), channel),
-        };
         let rules = self.rules(expand.package, expand.version);
-        let limits = limits.changed(&rules.limits());
+        let limits = match self.limits(&rules) {
+            Ok(limits) => limits,
+            Err(bad) => return (Err(failed(name(), bad.into(), Attempts::default())), channel),
+        };
         let remembering = rules
             .keeps_state()
             .then(|| (expand.package.to_owned(), expand.version.to_owned(), arguments.module));
         let before = remembering.as_ref().and_then(|whose| self.kept.get(whose));
         let forgotten = before.is_some_and(|memory| memory.ended);
-        let earlier = before.and_then(|memory| memory.kept.as_ref()).map_or(0, |kept| kept.calls);
-        let wasi = Wasi {
-            clock: Clock::new(rules.real_time(), self.config.source_date_epoch, self.config.clock_step),
-            random: Random::new(Seed {
-                project: self.config.seed.clone(),
-                rules: Arc::clone(&rules),
-                earlier,
-                request: Arc::clone(request),
-            }),
-        };
-        let world = Arc::clone(&self.world);
-        let call = match Call::new(Arc::clone(&rules), limits, channel, wasi, world, expand.input) {
+        let earlier = before.map_or(0, Memory::earlier);
+        let chain = before.map_or(Links::default(), |memory| memory.chain);
+        let mut call = match self.call(request, expand.input, &rules, limits, earlier, channel) {
             Ok(call) => call,
             Err((malformed, channel)) => {
                 return (Err(failed(name(), Cause::Request(malformed), Attempts::default())), channel);
             }
         };
-        let (outcome, mut call) = self.run(limits, remembering, call, &arguments);
+        call.channel.keep_heard(if taped { usize::MAX } else { 0 });
+        let cache = self.config.cache.clone().filter(|_| !taped && Cache::applies(&rules));
+        let keyed = match (cache, chain) {
+            (Some(cache), Links::All(chain)) => {
+                let key = cache.key(request, &rules, &self.config.seed, chain);
+                Some(Keyed { cache, key, chain })
+            }
+            _ => None,
+        };
+        let (outcome, mut call, how) = match &keyed {
+            Some(keyed) => match self.remember(keyed, request, remembering, call, &arguments) {
+                Ok(done) => done,
+                Err((gone, channel)) => return (Err(Ended::Gone(gone)), channel),
+            },
+            None => {
+                let (outcome, call) = self.run(limits, remembering, call, &arguments);
+                (outcome, call, How::Run)
+            }
+        };
         if forgotten {
             call.attempts.note(FORGOTTEN);
         }
@@ -212,18 +276,24 @@ impl Expander {
             call.granted(Request::State);
         }
         let lost = matches!(outcome, Err(Stopped::Gone(_) | Stopped::Failed(Cause::Unanswered)));
-        let site = if lost || !(call.attempts.tell() || call.channel.keeps_heard()) {
-            Ok(None)
-        } else {
-            call.call_site()
-        };
+        let differs = matches!(outcome, Err(Stopped::Failed(Cause::Different { .. })));
+        let site =
+            if lost || !(call.attempts.tell() || taped || differs) { Ok(None) } else { call.call_site() };
         let seen = std::mem::take(&mut call.observations);
         let recorder = &self.config.recorder;
+        let at = site.as_ref().ok().and_then(Option::as_ref);
         if call.attempts.is_empty() && seen.is_empty() {
-            recorder.used((expand.package, expand.version), rules.digest());
+            recorder.used((expand.package, expand.version), rules.digest(), how);
         } else {
-            let site = site.as_ref().ok().and_then(Option::as_ref);
-            recorder.add(&MacroName::of(&expand), rules.digest(), &call.attempts, seen, site);
+            recorder.add(&MacroName::of(&expand), rules.digest(), &call.attempts, seen, at, how);
+        }
+        if let Err(Stopped::Failed(Cause::Different { was, now, .. })) = &outcome {
+            recorder.differs(Difference {
+                macro_name: MacroName::of(&expand),
+                call: at.cloned(),
+                was: was.clone(),
+                now: now.clone(),
+            });
         }
         if let Err(gone) = site {
             return (Err(Ended::Gone(gone)), call.channel);
@@ -246,13 +316,157 @@ impl Expander {
         (ended, call.channel)
     }
 
-    fn run(
+    pub(crate) fn limits(&self, rules: &Rules) -> Result<Limits, BadLimit> {
+        self.config.limits.clone().map(|limits| limits.changed(&rules.limits()))
+    }
+
+    /// What a call begins with.
+    pub(crate) fn call(
+        &self,
+        request: &Arc<Vec<u8>>,
+        input: &[u8],
+        rules: &Arc<Rules>,
+        limits: Limits,
+        earlier: u64,
+        channel: Channel,
+    ) -> Result<Call, (Malformed, Channel)> {
+        let wasi = Wasi {
+            clock: Clock::new(rules.real_time(), self.config.source_date_epoch, self.config.clock_step),
+            random: Random::new(Seed {
+                project: self.config.seed.clone(),
+                rules: Arc::clone(rules),
+                earlier,
+                request: Arc::clone(request),
+            }),
+        };
+        Call::new(Arc::clone(rules), limits, channel, wasi, Arc::clone(&self.world), input)
+    }
+
+    /// The remembered output of this call, or else it is run, and remembered. The error is a shim that is gone.
+    fn remember(
+        &mut self,
+        keyed: &Keyed,
+        request: &Arc<Vec<u8>>,
+        remembering: Option<Remembering>,
+        mut call: Call,
+        arguments: &Arguments<'_>,
+    ) -> Result<Ran, (ServeError, Channel)> {
+        let Keyed { cache, key, chain } = keyed;
+        let hit = match cache.find(*key, &mut call, &mut self.looked) {
+            Ok(hit) => hit,
+            Err(gone) => return Err((gone, call.channel)),
+        };
+        let is_verified = hit.is_some() && cache.is_verified();
+        if let Some(Hit { entry, found }) = hit.as_ref().filter(|_| !is_verified) {
+            if let Err(gone) = call.recall(entry) {
+                return Err((gone, call.channel));
+            }
+            if found.is_stale() {
+                self.near.go_anywhere();
+                cache.expansions.used(&key.0, found);
+            }
+            if let Some(whose) = remembering {
+                let memory = self.kept.entry(whose).or_default();
+                memory.chain = Links::All(chain.then(*key, &found.body));
+                memory.skipped.push(Skipped {
+                    key: *key,
+                    variant: found.variant,
+                    request: Arc::clone(request),
+                    answers: entry.conditions.answers.clone(),
+                    output: entry.output.clone(),
+                });
+            }
+            return Ok((Ok(Outcome::Done(entry.output.clone())), call, How::Remembered));
+        }
+        if let Some(whose) = &remembering
+            && let Err(stopped) = self.catch_up(whose, &call, cache)
+        {
+            // What it remembers is not what the calls up to now were: nothing that comes is to be remembered as if it were.
+            let memory = self.kept.entry(whose.clone()).or_default();
+            *memory = Memory { ended: true, chain: Links::Broken, ..Memory::default() };
+            return Ok((Err(stopped), call, How::Run));
+        }
+        call.channel.keep_heard(MAX_ENTRY);
+        let limits = call.limits;
+        let (outcome, mut call) = self.run(limits, remembering.clone(), call, arguments);
+        let heard = call.channel.heard();
+        let entry = match &outcome {
+            Ok(Outcome::Done(output)) => cache.entry(request, &call, heard, output),
+            _ => None,
+        };
+        let bytes = entry.as_ref().map(Remembered::to_bytes);
+        if let Some(whose) = remembering {
+            self.kept.entry(whose).or_default().chain = match &bytes {
+                Some(bytes) => Links::All(chain.then(*key, bytes)),
+                None => Links::Broken,
+            };
+        }
+        let how = if is_verified { How::Verified } else { How::Run };
+        match (hit, entry.zip(bytes)) {
+            (Some(hit), now) if now.as_ref().is_none_or(|(_, now)| *now != hit.found.body) => {
+                // An error of this call's own, or a shim that is gone, says nothing of the earlier one.
+                if outcome.is_err() {
+                    return Ok((outcome, call, how));
+                }
+                cache.expansions.forget(&key.0, &hit.found.variant);
+                let now = match &outcome {
+                    Ok(Outcome::Done(output)) => Reply::Done(output.clone()),
+                    Ok(Outcome::Panicked(message)) => Reply::Panicked(message.clone()),
+                    Err(_) => Reply::Failed(String::new()),
+                };
+                let cause = different(arguments.input, &hit.entry.output, &now);
+                Ok((Err(Stopped::Failed(cause)), call, how))
+            }
+            (_, Some((entry, bytes))) => {
+                cache.keep(*key, &entry, &bytes);
+                Ok((outcome, call, how))
+            }
+            (_, None) => Ok((outcome, call, how)),
+        }
+    }
+
+    /// Runs what was skipped because it was remembered, so that the instance knows of it as if it had run. The world has been
+    /// looked at when it was skipped.
+    fn catch_up(&mut self, whose: &Remembering, call: &Call, cache: &Cache) -> Result<(), Stopped> {
+        let memory = self.kept.entry(whose.clone()).or_default();
+        let skipped = std::mem::take(&mut memory.skipped);
+        let first = memory.earlier();
+        for (earlier, Skipped { key, variant, request, answers, output }) in (first..).zip(skipped) {
+            let unreadable = |malformed| Stopped::Failed(Cause::Request(malformed));
+            let expand = Expand::read(&request).map_err(unreadable)?;
+            let arguments = Arguments {
+                module: ModuleDigest::from_bytes(expand.module),
+                kind: expand.kind,
+                name: expand.name,
+                input: expand.input,
+            };
+            let channel = Channel::earlier(Arc::new(answers.into()));
+            let again = self.call(&request, expand.input, &call.rules, call.limits, earlier, channel);
+            let again = again.map_err(|(malformed, _)| unreadable(malformed))?;
+            let (outcome, _) = self.run(call.limits, Some(whose.clone()), again, &arguments);
+            let now = match outcome? {
+                Outcome::Done(now) if now == output => continue,
+                Outcome::Done(now) => Reply::Done(now),
+                Outcome::Panicked(message) => Reply::Panicked(message),
+            };
+            cache.expansions.forget(&key.0, &variant);
+            return Err(Stopped::Failed(different(expand.input, &output, &now)));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn run(
         &mut self,
         limits: Limits,
         remembering: Option<Remembering>,
         call: Call,
         arguments: &Arguments<'_>,
     ) -> (Result<Outcome, Stopped>, Call) {
+        let is_ready = |runtime: &Runtime| runtime.has(&arguments.module);
+        if !self.runtimes.get(&limits.stack).is_some_and(is_ready) {
+            // Threads will be started.
+            self.near.go_anywhere();
+        }
         let runtime = match self.runtimes.entry(limits.stack) {
             Entry::Occupied(runtime) => runtime.into_mut(),
             Entry::Vacant(place) => match Runtime::new(&limits) {
@@ -273,6 +487,33 @@ impl Expander {
             Err(error) => (Err(Stopped::Failed(error.into())), call),
         }
     }
+}
+
+/// What came of a call, with its state, and how.
+type Ran = (Result<Outcome, Stopped>, Call, How);
+
+/// A call that can be remembered.
+struct Keyed {
+    cache: Cache,
+    key: Key,
+    /// The calls before it that its macro remembers.
+    chain: Chain,
+}
+
+/// The error for a call that did something else than what is remembered of it.
+pub(crate) fn different(input: &[u8], was: &[u8], now: &Reply) -> Cause {
+    let differs = replay::differing(input, was, now).map(|differs| differs.to_string());
+    let as_text = |output: &[u8]| match texts(input, output) {
+        Ok(texts) => texts.join("\n"),
+        Err(malformed) => format!("({malformed})"),
+    };
+    let now = match now {
+        Reply::Done(output) => as_text(output),
+        Reply::Panicked(message) => message.clone().unwrap_or_default(),
+        Reply::Failed(text) => text.clone(),
+    };
+    let how = differs.unwrap_or_else(|| "the same tokens, but other prints or requests".to_owned());
+    Cause::Different { how, was: as_text(was), now }
 }
 
 /// Why a request gets no output.

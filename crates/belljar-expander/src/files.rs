@@ -23,7 +23,7 @@ mod snapshot;
 mod world;
 
 pub(crate) use self::name::{BadName, Name, parent};
-pub(crate) use self::reach::{Reached, forbidden, reach, read_link};
+pub(crate) use self::reach::{Reached, forbidden, look, reach, read_link};
 pub use self::snapshot::listing_digest;
 pub(crate) use self::snapshot::{Kind, Listing, Seen, Stat, Unread, list, read};
 pub(crate) use self::world::World;

@@ -3,7 +3,7 @@
 //! The steps are those of [`belljar_wire::abi`]. Nothing that comes from the guest is believed: addresses and lengths,
 //! questions, the output and every token in it are checked here, and what is not as it should be ends the expansion.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -79,6 +79,12 @@ pub(crate) struct Call {
     pub(crate) attempts: Attempts,
     /// What it saw of the world.
     pub(crate) observations: HashSet<Observation>,
+    /// In which way things were missing, by name.
+    pub(crate) absences: BTreeMap<String, u32>,
+    /// It saw all variables, or how many there are.
+    pub(crate) lists_variables: bool,
+    /// It saw something that nothing will tell to be otherwise the next time.
+    pub(crate) of_the_moment: bool,
     pub(crate) wasi: Wasi,
     pub(crate) files: Files,
     /// What this call shares with all others of the compilation.
@@ -136,6 +142,9 @@ impl Call {
             channel,
             attempts: Attempts::default(),
             observations: HashSet::new(),
+            absences: BTreeMap::new(),
+            lists_variables: false,
+            of_the_moment: false,
             wasi,
             files: Files::default(),
             world,
@@ -171,6 +180,9 @@ impl Call {
             channel: Channel::default(),
             attempts: Attempts::default(),
             observations: HashSet::new(),
+            absences: BTreeMap::new(),
+            lists_variables: false,
+            of_the_moment: false,
             wasi: Wasi { clock: self.wasi.clock, random: Random::default() },
             files: std::mem::take(&mut self.files),
             world: Arc::clone(&self.world),
@@ -231,7 +243,10 @@ impl Call {
 
     /// The compiler's working directory, which the guest gets to know.
     pub(crate) fn working_directory(&mut self) -> Option<String> {
-        let path = self.rules.cwd()?.to_owned();
+        let Some(path) = self.rules.cwd().map(str::to_owned) else {
+            self.of_the_moment = true;
+            return None;
+        };
         self.observations.insert(Observation::WorkingDirectory { path: path.clone() });
         Some(path)
     }

@@ -1,7 +1,7 @@
 //! Runs guest modules and answers shims.
 //!
 //! ```text
-//! shim ── socket ── expander: request → engine: module, ready to run → guest: one instance, one call → answer
+//! shim ── socket ── expander: request → cache: remembered? → engine: module, ready to run → guest: one call → answer
 //!                                                                        │ imports
 //!                                                                        ├ guest: questions → rustc, through the shim
 //!                                                                        │                  → lexer
@@ -16,6 +16,7 @@
 //! The same module, macro, input and answers give the same output, on every machine. [`Limits`] can only make it an error.
 
 mod attempts;
+mod cache;
 mod channel;
 mod engine;
 mod error;
@@ -25,18 +26,20 @@ mod guest;
 mod lexer;
 mod limits;
 mod memory;
+mod near;
 mod record;
 mod replay;
 mod tape;
 mod texts;
 mod wasi;
 
+pub use cache::{Cache, Rechecked, Rerun, Verify, file_identity, is_absence};
 pub use engine::ModuleError;
 pub use error::{Cause, ExpandError, Frames, MacroName, ServeError};
 pub use expander::{Config, Expander, Moved, precompile, refuse_all};
 pub use files::listing_digest;
 pub use limits::{BadLimit, Exceeded, Limit, Limits};
 pub use memory::OutOfMemory;
-pub use record::{Attempt, CallSite, Observation, Recorded, Recorder};
+pub use record::{Attempt, CallSite, Calls, Difference, Observation, Recorded, Recorder};
 pub use replay::{Again, Differs, replay};
 pub use tape::{Reply, Tape, Taped, TapedCall};

@@ -30,6 +30,8 @@ pub struct Attempt {
     pub outcome: Outcome,
     pub reason: Reason,
     pub times: u64,
+    /// How often of these it was remembered of an earlier compilation, and not asked for again.
+    pub remembered: u64,
     /// The calls in which it was wanted, the first of them; and how many there are besides.
     pub calls: Vec<CallSite>,
     pub more_calls: u64,
@@ -60,9 +62,40 @@ pub enum Observation {
     Failed { path: String },
 }
 
+/// How a call came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    Run,
+    /// Its output was remembered.
+    Remembered,
+    /// Its output was remembered, and it was run to compare.
+    Verified,
+}
+
+/// How many calls came to their end in which way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Calls {
+    pub run: u64,
+    /// Not run: their output was remembered.
+    pub remembered: u64,
+    /// Run though their output was remembered, to compare.
+    pub verified: u64,
+}
+
+/// A call that wrote something else than what was remembered of it: the tokens of both, one in a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    pub macro_name: MacroName,
+    pub call: Option<CallSite>,
+    pub was: String,
+    pub now: String,
+}
+
 /// All of it.
 #[derive(Debug, Default)]
 pub struct Recorded {
+    pub calls: Calls,
+    pub differences: Vec<Difference>,
     pub attempts: Vec<Attempt>,
     pub observations: HashSet<Observation>,
     /// The macro packages that were used, by name and version, each with the digest of its rules.
@@ -70,6 +103,16 @@ pub struct Recorded {
     /// Where each attempt stands.
     known: HashMap<(MacroName, Request, Outcome), usize>,
     rooms: BTreeMap<(String, String, Outcome), Room>,
+}
+
+impl Calls {
+    fn count(&mut self, how: How) {
+        match how {
+            How::Run => self.run += 1,
+            How::Remembered => self.remembered += 1,
+            How::Verified => self.verified += 1,
+        }
+    }
 }
 
 impl Recorded {
@@ -95,12 +138,18 @@ impl Recorder {
     }
 
     /// Adds that a macro of this package ran, and wanted and saw nothing.
-    pub(crate) fn used(&self, (package, version): (&str, &str), rules: [u8; 32]) {
+    pub(crate) fn used(&self, (package, version): (&str, &str), rules: [u8; 32], how: How) {
         let mut recorded = self.recorded();
+        recorded.calls.count(how);
         // A crate uses few, and this is met at every call: no text is copied for it.
         if !recorded.packages.keys().any(|(p, v)| p == package && v == version) {
             recorded.packages.insert((package.to_owned(), version.to_owned()), rules);
         }
+    }
+
+    /// Adds that a call did not do what was remembered of it.
+    pub(crate) fn differs(&self, difference: Difference) {
+        self.recorded().differences.push(difference);
     }
 
     /// Adds what one expansion wanted and saw.
@@ -111,9 +160,11 @@ impl Recorder {
         attempts: &Attempts,
         observations: HashSet<Observation>,
         call: Option<&CallSite>,
+        how: How,
     ) {
         let mut recorded = self.recorded();
         let recorded = &mut *recorded;
+        recorded.calls.count(how);
         let package = (macro_name.package.clone(), macro_name.version.clone());
         let (package_name, version) = package.clone();
         let of = |outcome| (package_name.clone(), version.clone(), outcome);
@@ -137,6 +188,7 @@ impl Recorder {
                         outcome: attempted.outcome,
                         reason: attempted.reason.clone(),
                         times: 0,
+                        remembered: 0,
                         calls: Vec::new(),
                         more_calls: 0,
                     });
@@ -146,6 +198,9 @@ impl Recorder {
             };
             let attempt = &mut recorded.attempts[at];
             attempt.times = attempt.times.saturating_add(attempted.times);
+            if how == How::Remembered {
+                attempt.remembered = attempt.remembered.saturating_add(attempted.times);
+            }
             match call {
                 Some(call) if attempt.calls.contains(call) => {}
                 Some(call) if attempt.calls.len() < CALLS && room.takes_call(call.file.len()) => {
@@ -178,9 +233,9 @@ mod tests {
         attempts.record(Request::Socket(None), &Decision::Refused(Reason::NeverGranted));
         for line in 0..100 {
             let call = CallSite { file: "src/main.rs".to_owned(), line };
-            recorder.add(&named("A"), [1; 32], &attempts, HashSet::new(), Some(&call));
+            recorder.add(&named("A"), [1; 32], &attempts, HashSet::new(), Some(&call), How::Run);
         }
-        recorder.add(&named("B"), [1; 32], &attempts, HashSet::new(), None);
+        recorder.add(&named("B"), [1; 32], &attempts, HashSet::new(), None, How::Run);
         let recorded = recorder.recorded();
         let [a, b] = &recorded.attempts[..] else { panic!("{:?}", recorded.attempts) };
         assert_eq!((a.times, a.calls.len(), a.more_calls), (100, CALLS, 50));
@@ -202,7 +257,7 @@ mod tests {
             for i in variables {
                 attempts.record(Request::Variable(format!("V{i}")), decision);
             }
-            recorder.add(&of(package), [1; 32], &attempts, HashSet::new(), None);
+            recorder.add(&of(package), [1; 32], &attempts, HashSet::new(), None, How::Run);
         };
         let refused = Decision::Refused(Reason::NotGranted);
         for part in 0..4 {

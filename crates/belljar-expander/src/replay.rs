@@ -4,6 +4,7 @@
 //! what rustc answered when it was asked the same in the same call. A question that rustc never heard has no answer. The
 //! expansion then fails, and that it was asked is what is found out: the macro did something else than before.
 
+use std::fmt;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::thread;
@@ -154,20 +155,38 @@ impl TapedCall {
         if let Some(what) = again.asked {
             return Some(Differs::Asked { what });
         }
-        let now = match &again.reply {
-            Reply::Done(now) if now == was => return None,
-            Reply::Done(now) => now,
-            Reply::Panicked(message) => {
-                let now = message.clone().unwrap_or_else(|| "a panic without a message".to_owned());
-                return Some(Differs::Ended { now });
-            }
-            Reply::Failed(now) => return Some(Differs::Ended { now: now.clone() }),
-        };
         let input = Expand::read(&self.request).map(|expand| expand.input).unwrap_or_default();
-        Some(match (texts(input, was), texts(input, now)) {
-            (Ok(was), Ok(now)) if was != now => tokens(&was, &now),
-            _ => Differs::Spans,
-        })
+        differing(input, was, &again.reply)
+    }
+}
+
+/// In what the reply to a call with this input differs from an output that it gave before.
+pub(crate) fn differing(input: &[u8], was: &[u8], now: &Reply) -> Option<Differs> {
+    let now = match now {
+        Reply::Done(now) if now == was => return None,
+        Reply::Done(now) => now,
+        Reply::Panicked(message) => {
+            let now = message.clone().unwrap_or_else(|| "a panic without a message".to_owned());
+            return Some(Differs::Ended { now });
+        }
+        Reply::Failed(now) => return Some(Differs::Ended { now: now.clone() }),
+    };
+    Some(match (texts(input, was), texts(input, now)) {
+        (Ok(was), Ok(now)) if was != now => tokens(&was, &now),
+        _ => Differs::Spans,
+    })
+}
+
+impl fmt::Display for Differs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Differs::Tokens { was, now } => {
+                write!(f, "`{}` is now `{}`", was.escape_debug(), now.escape_debug())
+            }
+            Differs::Spans => f.write_str("the same tokens with other spans"),
+            Differs::Ended { now } => write!(f, "it ends with an error: {}", now.escape_debug()),
+            Differs::Asked { what } => write!(f, "it asks for {what}"),
+        }
     }
 }
 

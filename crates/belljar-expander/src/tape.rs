@@ -1,22 +1,19 @@
 //! The calls of one compilation, kept with all that rustc answered meanwhile, so that they can be run again when rustc has
 //! ended (see [`crate::replay`]).
 
-use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use belljar_wire::abi::question;
 use belljar_wire::bytes::Reader;
 use belljar_wire::message::Expand;
 
+use crate::channel::Answers;
 use crate::error::MacroName;
 use crate::guest;
 use crate::record::CallSite;
 
 /// Bytes of requests, answers and replies that are kept of one compilation; further calls are only counted.
 const MAX: usize = 256 << 20;
-
-/// Questions and what rustc answered.
-pub(crate) type Answers = HashMap<Vec<u8>, Vec<u8>>;
 
 /// What a shim is told at the end of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +40,7 @@ impl TapedCall {
     /// Where the macro was called, if rustc could say it.
     #[must_use]
     pub fn site(&self) -> Option<CallSite> {
-        let answer = |kind| self.answers.get(&guest::at_call_site(kind)).map(|answer| Reader::new(answer));
+        let answer = |kind| self.answers.get(&guest::at_call_site(kind)).map(Reader::new);
         let line = answer(question::LINE)?.varint().ok()?;
         let file = guest::name_from(answer(question::FILE)?.text().ok()?.as_bytes());
         Some(CallSite { file, line })
@@ -92,8 +89,7 @@ impl Tape {
             Reply::Panicked(text) => text.as_ref().map_or(0, String::len),
             Reply::Failed(text) => text.len(),
         };
-        let of_answers: usize = answers.iter().map(|(question, answer)| question.len() + answer.len()).sum();
-        let bytes = request.len() + of_reply + of_answers;
+        let bytes = request.len() + of_reply + answers.bytes();
         let mut taped = self.taped();
         if taped.bytes.saturating_add(bytes) > MAX {
             taped.not_kept += 1;

@@ -200,8 +200,9 @@ fn environ_texts(call: &Call) -> impl Iterator<Item = Vec<u8>> {
     call.rules.variables().map(|(name, value)| format!("{name}={value}\0").into_bytes())
 }
 
-fn environ_get(m: &mut [u8], call: &mut Call, pointers: u32, bytes: u32) -> Answer {
-    call.granted(Request::Variables);
+/// The guest sees all variables that it may see, or how many and how long they are.
+fn see_variables(call: &mut Call) {
+    call.lists_variables = true;
     let rules = &call.rules;
     let (names, patterns) = rules.listed();
     let set = rules.variables().map(|(name, _)| name).filter(|name| rules.names_variable(name));
@@ -211,10 +212,16 @@ fn environ_get(m: &mut [u8], call: &mut Call, pointers: u32, bytes: u32) -> Answ
     });
     call.observations.extend(seen);
     call.observations.extend(patterns.into_iter().map(|pattern| Observation::Names { pattern }));
+}
+
+fn environ_get(m: &mut [u8], call: &mut Call, pointers: u32, bytes: u32) -> Answer {
+    call.granted(Request::Variables);
+    see_variables(call);
     write_texts(m, pointers, bytes, environ_texts(call))
 }
 
 fn environ_sizes_get(m: &mut [u8], call: &mut Call, count: u32, size: u32) -> Answer {
+    see_variables(call);
     let (n, bytes) = environ_texts(call).fold((0u32, 0usize), |(n, bytes), text| (n + 1, bytes + text.len()));
     memory::write_u32(m, count, n)?;
     // An environment is limited by the system to far less.

@@ -48,6 +48,6 @@ pub use pattern::{BadPattern, BadVariable, Base, PathPattern, VariablePattern};
 pub use places::{FILE_NAME, MODE_VARIABLE, Places};
 pub use policy::Policy;
 pub use request::{Access, Request};
-pub use rules::{LimitChanges, Rules, SOURCE_DATE_EPOCH, WORKSPACE_MANIFEST};
+pub use rules::{LimitChanges, Rules, SOURCE_DATE_EPOCH, WORKSPACE_MANIFEST, describes_crate};
 pub use size::BadSize;
 pub use unused::{Pair, Unused, Used, unused};

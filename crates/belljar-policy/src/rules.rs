@@ -379,6 +379,32 @@ impl Rules {
         self.granted.limits
     }
 
+    /// A digest of the directories in which the crate is: what names and grants mean depends on them, while
+    /// [`digest`](Self::digest) does not.
+    #[must_use]
+    pub fn place(&self) -> [u8; 32] {
+        let Calling { manifest_dir, workspace_root, cwd, .. } = &*self.calling;
+        let Manifests { files, dirs } = &self.granted.manifests;
+        let mut hasher = blake3::Hasher::new_derive_key("belljar 2026 directories of a crate");
+        let mut add = |text: Option<&str>| {
+            hasher.update(&text.map_or(u64::MAX, |text| text.len() as u64).to_le_bytes());
+            hasher.update(text.unwrap_or_default().as_bytes());
+        };
+        [manifest_dir, workspace_root, cwd].into_iter().for_each(|dir| add(dir.as_deref()));
+        // Of two grants of one path the first counts, while the digest of all that is said knows no order.
+        for rule in &self.granted.paths {
+            add(Some(if rule.read { "read" } else { "list" }));
+            add(Some(rule.resolved.root()));
+            add(Some(rule.resolved.fixed()));
+        }
+        add(None);
+        for of in [&self.granted.bases, files, dirs] {
+            of.iter().for_each(|path| add(Some(path)));
+            add(None);
+        }
+        *hasher.finalize().as_bytes()
+    }
+
     /// A digest of all that the rules say, apart from the values of variables: another one when the policy about this
     /// package in this crate has changed, and the same one for the same policy in another checkout.
     #[must_use]
@@ -387,9 +413,10 @@ impl Rules {
     }
 }
 
-/// Source: the cargo book, "Environment variables Cargo sets for crates". Others of that list (`CARGO`, `OUT_DIR`,
+/// Whether this variable is one by which cargo describes the crate to every macro. Source: the cargo book, "Environment variables Cargo sets for crates". Others of that list (`CARGO`, `OUT_DIR`,
 /// `CARGO_BIN_NAME`…) lead to programs and files, or differ between builds of one crate.
-fn describes_crate(name: &str) -> bool {
+#[must_use]
+pub fn describes_crate(name: &str) -> bool {
     name.starts_with("CARGO_PKG_")
         || matches!(
             name,

@@ -27,6 +27,18 @@ pub(crate) fn write(tmp: &Utf8Path, path: &Utf8Path, bytes: &[u8]) -> Result<(),
     }
 }
 
+/// Puts `bytes` at `path`, whole, unless something is there.
+pub(crate) fn write_new(tmp: &Utf8Path, path: &Utf8Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let failed = |e| StoreError::io(Doing::Write, path, e);
+    let mut file = NamedTempFile::new_in(tmp).map_err(|e| StoreError::io(Doing::Create, tmp, e))?;
+    file.write_all(bytes).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    match file.persist_noclobber(path) {
+        Err(e) if e.error.kind() != io::ErrorKind::AlreadyExists => Err(failed(e.error)),
+        _ => Ok(()),
+    }
+}
+
 /// The content of a file that an environment variable names: `None` unless it is a plain file that this user alone can write.
 /// Neither waits for the other end of a pipe nor follows a link.
 #[must_use]

@@ -9,6 +9,7 @@
 //!     ├── toolchains/ inside/ scratch/ target/    directories that belong to their makers
 //!     │                              (what they keep there is checked by [`tree`] or by digests of their own, but `target/`:
 //!     │                              that is cargo's, and thrown away when a build in it fails as a damaged one does)
+//!     ├── expansions/                what macros wrote, see [`Expansions`]
 //!     ├── locks/<name>.lock          held by `flock`, so a crash frees them
 //!     └── tmp/                       files on their way to their place
 //! ```
@@ -26,6 +27,7 @@
 mod digest;
 mod dir;
 mod error;
+mod expansions;
 mod file;
 mod lock;
 mod record;
@@ -34,6 +36,7 @@ pub mod tree;
 
 pub use digest::{GuestKey, ModuleDigest, NotADigest};
 pub use error::{Doing, StoreError};
+pub use expansions::{ExpansionStats, Expansions, FileIdentity, Found, Problem, USUAL_SIZE, size};
 pub use file::own_file;
 pub use lock::StoreLock;
 pub use record::{BadName, EntryRecord, GuestRecord};

@@ -43,12 +43,14 @@ pub enum Area {
     Target,
     /// Lock files. Written by [`Store::lock`] only.
     Locks,
+    /// Remembered expansions. Written by [`crate::Expansions`] only.
+    Expansions,
     /// Files on their way to their place.
     Tmp,
 }
 
 impl Area {
-    const ALL: [Area; 9] = [
+    const ALL: [Area; 10] = [
         Area::Modules,
         Area::Guests,
         Area::Native,
@@ -57,6 +59,7 @@ impl Area {
         Area::Scratch,
         Area::Target,
         Area::Locks,
+        Area::Expansions,
         Area::Tmp,
     ];
 
@@ -70,6 +73,7 @@ impl Area {
             Area::Scratch => "scratch",
             Area::Target => "target",
             Area::Locks => "locks",
+            Area::Expansions => "expansions",
             Area::Tmp => "tmp",
         }
     }
@@ -138,6 +142,18 @@ impl Store {
         let path = self.path(area);
         let _ = dir::private(&path, self.user);
         path
+    }
+
+    /// A directory of the store, which must be the user's alone.
+    pub(crate) fn private_dir(&self, area: Area) -> Result<Utf8PathBuf, StoreError> {
+        let path = self.path(area);
+        dir::private(&path, self.user)?;
+        Ok(path)
+    }
+
+    /// What a file of the user's own holds, if there is one to be believed.
+    pub(crate) fn read_own(&self, path: &Utf8Path) -> Result<Option<Vec<u8>>, StoreError> {
+        file::read(path, self.user)
     }
 
     fn path(&self, area: Area) -> Utf8PathBuf {

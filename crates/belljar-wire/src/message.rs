@@ -6,12 +6,14 @@
 //! shim → expander                      expander → shim
 //! EXPAND   an Expand                   ASK       a question of the guest (see `abi::question`)
 //! ANSWER   the answer to the last ASK  PRINT     u8 1 (stdout) or 2 (stderr), bytes
+//! AT       u16 the processor that
+//!          the compiler runs on
 //!                                      DONE      an output (see `tokens`): checked, may be built as it is
 //!                                      PANICKED  0, or 1 and a text: the macro's own panic message
 //!                                      FAILED    text: belljar's error, with crate, macro and next step
 //! ```
 //!
-//! The shim speaks first, one [`Expand`] at a time; any number of `ASK` (each answered) and `PRINT` (not answered)
+//! The shim speaks first, one [`Expand`] at a time, with an `AT` before it when that is another processor than it last was; any number of `ASK` (each answered) and `PRINT` (not answered)
 //! follow, then exactly one of the last three. An empty `ANSWER` says that there is none: the expansion fails, and the
 //! shim, who knows why, says so. A version that differs is answered with `FAILED`.
 
@@ -23,6 +25,7 @@ use crate::bytes::{Malformed, Reader, Writer};
 pub mod kind {
     pub const EXPAND: u8 = 1;
     pub const ANSWER: u8 = 2;
+    pub const AT: u8 = 3;
     pub const ASK: u8 = 17;
     pub const PRINT: u8 = 18;
     pub const DONE: u8 = 19;

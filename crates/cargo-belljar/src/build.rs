@@ -19,7 +19,7 @@ use crate::report::{self, StatusLines};
 use crate::session::{self, Session, SessionError};
 use crate::wrapper::afterwards::BUILD;
 use crate::wrapper::empty;
-use crate::{interrupt, other_wrapper, policy, refused, seen};
+use crate::{cache, interrupt, other_wrapper, policy, refused, seen};
 
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +42,16 @@ pub(crate) enum CommandError {
     Install(#[from] crate::install::InstallError),
     #[error(transparent)]
     Probe(#[from] crate::probe::ProbeError),
+    #[error(transparent)]
+    Cache(#[from] belljar_store::Problem),
+    #[error(transparent)]
+    Verify(#[from] cache::BadVerify),
+    #[error(
+        "no thread can be started to run macros: {source}\nnext: raise this machine's limit on processes or memory"
+    )]
+    Thread { source: std::io::Error },
+    #[error("what differs can't be kept in {path}: {source}{}", advice(.source, "check its disk and rights"))]
+    Difference { path: Utf8PathBuf, source: std::io::Error },
     #[error(
         "the path of the current directory can't be used: {source}\nnext: belljar needs paths that are UTF-8"
     )]
@@ -71,16 +81,19 @@ pub(crate) enum CommandError {
 }
 
 /// Runs `cargo <subcommand> <args>` sealed, and ends as it ends. What can't be planned takes this process's place.
-pub(crate) fn run(subcommand: &str, args: Vec<OsString>) -> Result<ExitCode, CommandError> {
+pub(crate) fn run(subcommand: &str, mut args: Vec<OsString>) -> Result<ExitCode, CommandError> {
+    let verify = cache::take_flag(&mut args)?;
     let call = call(subcommand, args.clone())?;
     report::choose_colours(value(&args, "--color").as_deref());
     if !quiet(&args) {
         other_wrapper::warn(&call.cwd);
+        cache::warn();
     }
     interrupt::guard();
     // Guests are part of it. File systems round times.
     let began = SystemTime::now() - Duration::from_secs(2);
     let mut env = wrapper_env(None)?;
+    env.extend(verify.map(|value| (cache::VERIFY.into(), value.into())));
     if subcommand == "fix" {
         // The packages to be mended are compiled by cargo itself in rustc's place. It calls no wrapper but this one, and
         // would compile and load a macro among them.
@@ -493,6 +506,7 @@ fn supervise(
         interrupt::leave_to(&child);
     }
     let status = child.wait().map_err(start)?;
+    interrupt::leave_to_nobody();
     if !runs_programs {
         interrupt::end_if_interrupted();
     }

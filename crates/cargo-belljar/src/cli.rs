@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{allow, build, init, install, interrupt, log, probe, report};
+use crate::{allow, build, cache, init, install, interrupt, log, probe, report};
 
 /// Runs every procedural macro of a cargo build sealed
 ///
@@ -34,6 +34,8 @@ enum Command {
     Allow(allow::Allow),
     /// Find out what a macro's outputs depend on beside its tokens
     Probe(probe::Probe),
+    /// Show, check or forget what is remembered of expansions
+    Cache(cache::Command),
     /// Print completions for a shell
     Completions {
         /// The shell to complete for
@@ -142,6 +144,7 @@ pub(crate) fn run(mut args: Vec<OsString>) -> ExitCode {
         Command::Log(log) => log.run(),
         Command::Allow(allow) => allow.run(),
         Command::Probe(probe) => probe.run(),
+        Command::Cache(cache) => cache.run(),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "cargo-belljar", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -64,6 +64,11 @@ pub(crate) fn leave_to(child: &Child) {
     });
 }
 
+/// The child has ended: signals are this process's business again.
+pub(crate) fn leave_to_nobody() {
+    LEFT_TO.store(0, Ordering::SeqCst);
+}
+
 /// Has a thread call `then` for each of these signals, and say whether a process sent it: the terminal sends it to all processes
 /// of its group.
 fn wait_for(wanted: Vec<i32>, then: impl Fn(i32, bool) + Send + 'static) {

@@ -97,6 +97,9 @@ pub(crate) struct Entry {
     pub(crate) outcome: String,
     pub(crate) reason: String,
     pub(crate) times: u64,
+    /// How often of these the macro did not run: what it wrote was remembered, and this with it.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub(crate) remembered: u64,
     pub(crate) calls: Vec<Call>,
     pub(crate) more_calls: u64,
 }
@@ -105,6 +108,11 @@ pub(crate) struct Entry {
 pub(crate) struct Call {
     pub(crate) file: String,
     pub(crate) line: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// The log of one unit.
@@ -195,6 +203,7 @@ impl From<&Attempt> for Entry {
             outcome: attempt.outcome.word().to_owned(),
             reason: attempt.reason.to_string(),
             times: attempt.times,
+            remembered: attempt.remembered,
             calls: calls.map(|call| Call { file: call.file.clone(), line: call.line }).collect(),
             more_calls: attempt.more_calls,
         }
@@ -223,6 +232,7 @@ impl Entry {
     /// Adds what was wanted in other calls.
     fn add(&mut self, other: Self) {
         self.times = self.times.saturating_add(other.times);
+        self.remembered = self.remembered.saturating_add(other.remembered);
         self.more_calls = self.more_calls.saturating_add(other.more_calls);
         for call in other.calls {
             match self.calls.contains(&call) {
@@ -441,6 +451,7 @@ mod tests {
             outcome,
             reason: Reason::NotGranted,
             times: 1,
+            remembered: 0,
             calls: vec![CallSite { file: "src/main.rs".to_owned(), line: 1 }],
             more_calls: 0,
         }

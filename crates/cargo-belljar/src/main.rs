@@ -12,6 +12,7 @@
 
 mod allow;
 mod build;
+mod cache;
 mod cli;
 mod init;
 mod install;

@@ -16,7 +16,7 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 /// All of them, below `<target>/belljar`.
-const NAMES: [&str; 7] = ["absent", "empty", "log", "policy", "probe", "seen", "sessions"];
+const NAMES: [&str; 8] = ["absent", "differences", "empty", "log", "policy", "probe", "seen", "sessions"];
 
 /// How the names of files begin that aren't whole yet.
 const NEW: &str = ".new-";

@@ -338,6 +338,7 @@ mod tests {
             outcome: "refused".to_owned(),
             reason: "nothing grants it".to_owned(),
             times: 1,
+            remembered: 0,
             calls: vec![Call { file: "src/main.rs".to_owned(), line: 3 }],
             more_calls: 0,
         }

@@ -5,9 +5,8 @@
 
 use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 
-use belljar_expander::{Observation, listing_digest};
+use belljar_expander::{Observation, file_identity, is_absence, listing_digest};
 use belljar_policy::VariablePattern;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
@@ -94,21 +93,13 @@ impl Seen {
 
 /// What changes with a file's content, whatever becomes of its time of modification.
 fn identity(metadata: &Metadata) -> String {
-    let (seconds, nanoseconds) = (metadata.ctime(), metadata.ctime_nsec());
-    format!("{} {} {} {seconds}.{nanoseconds}", metadata.dev(), metadata.ino(), metadata.len())
+    file_identity(metadata).0.map(|part| part.to_string()).join(" ")
 }
 
 fn digest(path: &Utf8Path) -> Option<String> {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(std::fs::File::open(path).ok()?).ok()?;
     Some(hasher.finalize().to_hex().to_string())
-}
-
-fn is_absence(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename
-    )
 }
 
 /// A digest of the names that a pattern is about.

@@ -17,9 +17,9 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use belljar_expander::{Config, Expander, Recorder, Tape};
+use belljar_expander::{Cache, Config, Expander, Recorder, Tape};
 use belljar_guest::{GuestRecord, shim};
 use belljar_plan::{CrateKind, RustcArgs, RustcCall};
 use belljar_policy::{Calling, Policy, PolicyError};
@@ -29,7 +29,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::own_dir::advice;
 use crate::session::{self, Session};
-use crate::{interrupt, policy, report};
+use crate::{cache, interrupt, policy, report};
 use afterwards::{Compilation, Stamped};
 
 /// First argument of an expander that a shim starts.
@@ -105,14 +105,14 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
         let log = belljar_guest::nested::Nested::of_environment().and_then(|nested| nested.log);
         // What a guest is made of must not depend on more than its key says: no grant of the user's holds here.
         let calling = calling(&crate_name);
-        let recorder = Arc::default();
+        let serving = Serving::default();
         let compilation = Compilation::of_guest(calling.clone(), crate_name, log);
-        let status =
-            with_expander(command, &name(compilers), &recorder, None, || Ok(Policy::built_in(calling)))?;
+        let status = with_expander(command, &name(compilers), &serving, || Ok(Policy::built_in(calling)))?;
         if status.success() {
             sources.check()?;
         }
-        compilation.finish(&recorder, status.success())?;
+        compilation.finish(&serving.recorder, status.success())?;
+        serving.settle();
         return Ok(exit_like(status));
     }
     let unit = match RustcArgs::read(rustc_args) {
@@ -139,17 +139,16 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
         return Ok(ExitCode::SUCCESS);
     }
     let compilation = compilation(compilers, rustc_args, &unit, &cwd, session.as_ref());
-    let recorder = Arc::default();
     let (calling, places) = (compilation.calling.clone(), compilation.places.clone());
     // As it came: where it was too long for a command line, it still is.
     let command = command(compilers, given_args);
     let probing = session.as_ref().and_then(|session| session.probing.as_ref());
     let tape = probing.map(|probing| Arc::new(Tape::of(vec![probing.package.clone()])));
-    let status = with_expander(command, &name(compilers), &recorder, tape.clone(), move || {
-        Policy::load(calling, &places)
-    })?;
-    compilation.finish(&recorder, status.success())?;
-    if let (Some(probing), Some(tape)) = (probing, tape) {
+    let serving = Serving { tape, ..Serving::default() };
+    let status = with_expander(command, &name(compilers), &serving, move || Policy::load(calling, &places))?;
+    compilation.finish(&serving.recorder, status.success())?;
+    serving.settle();
+    if let (Some(probing), Some(tape)) = (probing, serving.tape) {
         compilation.probe(probing, &tape)?;
     }
     Ok(exit_like(status))
@@ -286,12 +285,31 @@ fn compile_shim(
     Ok(ExitCode::SUCCESS)
 }
 
+/// What the thread that serves shims has in common with the one that waits for the compiler.
+#[derive(Debug, Clone, Default)]
+struct Serving {
+    recorder: Arc<Recorder>,
+    tape: Option<Arc<Tape>>,
+    /// Set by the first of them, when a shim wants something.
+    cache: Arc<OnceLock<Option<Cache>>>,
+}
+
+impl Serving {
+    /// Sees to it that what is to be remembered is written.
+    fn settle(&self) {
+        if let Some(cache) = self.cache.get().and_then(Option::as_ref) {
+            let calls = self.recorder.recorded().calls;
+            cache.expansions.count(calls.remembered, calls.run, calls.verified);
+            cache.expansions.settle();
+        }
+    }
+}
+
 /// Runs the compiler as a child and serves its shims until it ends.
 fn with_expander(
     mut command: Command,
     compiler: &str,
-    recorder: &Arc<Recorder>,
-    tape: Option<Arc<Tape>>,
+    serving: &Serving,
     policy: impl FnOnce() -> Result<Policy, PolicyError> + Send + 'static,
 ) -> Result<ExitStatus, WrapperError> {
     let socket = |source| WrapperError::Socket { source };
@@ -310,8 +328,8 @@ fn with_expander(
     let _server = std::thread::Builder::new()
         .name("expander".to_owned())
         .spawn({
-            let recorder = Arc::clone(recorder);
-            move || serve(ours, policy(), recorder, tape, Store::open_default())
+            let serving = serving.clone();
+            move || serve(ours, policy(), serving, Store::open_default())
         })
         .map_err(socket)?;
     child.wait().map_err(start)
@@ -322,15 +340,16 @@ fn with_expander(
 fn serve(
     stream: UnixStream,
     policy: Result<Policy, PolicyError>,
-    recorder: Arc<Recorder>,
-    tape: Option<Arc<Tape>>,
+    serving: Serving,
     store: Result<Store, StoreError>,
 ) {
     let prepared =
         policy.map_err(|e| e.to_string()).and_then(|policy| Ok((policy, store.map_err(|e| e.to_string())?)));
     match prepared {
         Ok((policy, store)) => {
-            let config = Config { recorder, tape, ..Config::of_environment(store, policy) };
+            let cache = serving.cache.get_or_init(|| cache::of_environment(&store)).clone();
+            let Serving { recorder, tape, .. } = serving;
+            let config = Config { recorder, tape, cache, ..Config::of_environment(store, policy) };
             if let Err(error) = Expander::new(config).serve(stream) {
                 report::error(&error);
             }
@@ -363,12 +382,13 @@ pub(crate) fn expander(arguments: &[OsString]) -> ExitCode {
     calling.workspace_root = root.map(Utf8PathBuf::into_string);
     let policy = Policy::load(calling.clone(), &policy_places);
     let compilation = Compilation::served(calling, policy_places, crate_name, argument(2));
-    let recorder = Arc::default();
+    let serving = Serving::default();
     let ended = {
-        let recorder = Arc::clone(&recorder);
+        let serving = serving.clone();
         move || {
             // Nobody is left to be told.
-            let _ = compilation.finish(&recorder, true);
+            let _ = compilation.finish(&serving.recorder, true);
+            serving.settle();
             std::process::exit(0)
         }
     };
@@ -377,7 +397,7 @@ pub(crate) fn expander(arguments: &[OsString]) -> ExitCode {
     }
     // The shim knows the store in which its module is; a guest's build hides the variables that say so.
     let store = argument(0).map_or_else(Store::open_default, |home| Store::open(&home));
-    serve(socket, policy, recorder, None, store);
+    serve(socket, policy, serving, store);
     // The other thread sees the same end, and ends this process.
     loop {
         std::thread::park();

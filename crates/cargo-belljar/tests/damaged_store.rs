@@ -42,10 +42,10 @@ fn replace(path: &Path, bytes: &[u8]) {
     fs::set_permissions(path, mode).unwrap();
 }
 
-/// Builds everything of the project, but what the store has, and runs it.
+/// Builds everything of the project, but what the store has, and runs it. Its macros are run: what is remembered needs no modules.
 fn build(project: &Project, store: &Store) -> Done {
     let _ = fs::remove_dir_all(project.root().join("target"));
-    run(store.of(&mut project.belljar(&["run", "--quiet"])))
+    run(store.of(&mut project.belljar(&["run", "--quiet"])).env("BELLJAR_CACHE", "off"))
 }
 
 #[track_caller]
@@ -91,6 +91,23 @@ fn damaged_modules_records_native_code_and_notes() {
     builds(&project, &store, "nothing is damaged");
     assert!(areas.iter().all(|area| !store.files(area).is_empty()), "each is there to be damaged");
     each_and_all(&store, &DAMAGES, || made_files(&store, &areas), |what| builds(&project, &store, what));
+}
+
+#[test]
+fn damaged_expansions() {
+    let (store, project) = (Store::small(), tiny("remembered"));
+    let files = || store.files("expansions");
+    let builds = |what: &str| {
+        let _ = fs::remove_dir_all(project.root().join("target"));
+        let done = run(store.of(&mut project.belljar(&["run", "--quiet"])));
+        assert_eq!(done.stdout, "sealed\n", "{what}: {}", done.stderr);
+    };
+    builds("nothing is damaged");
+    assert!(files().iter().any(|file| file.extension().is_some_and(|ending| ending == "db")));
+    each_and_all(&store, &DAMAGES, files, |what| {
+        builds(what);
+        builds(&format!("{what}, and what came after it"));
+    });
 }
 
 #[test]

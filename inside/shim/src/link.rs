@@ -6,9 +6,10 @@
 //! the latest with this process.
 
 mod fd;
+mod processor;
 
 use std::ffi::OsString;
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -46,6 +47,8 @@ struct Link {
     frame: Vec<u8>,
     /// The expander at the other end, when it was started here.
     own: Option<Own>,
+    /// The processor of which it was told last.
+    at: Option<u16>,
 }
 
 struct Own {
@@ -122,7 +125,7 @@ impl Link {
                 (socket, Some(Own { child, place }))
             }
         };
-        Ok(Self { socket: BufReader::with_capacity(32 << 10, socket), frame: Vec::new(), own })
+        Ok(Self { socket: BufReader::with_capacity(32 << 10, socket), frame: Vec::new(), own, at: None })
     }
 
     /// Was this expander started for what this process compiles now?
@@ -135,7 +138,7 @@ impl Link {
         request: &[u8],
         mut answer: impl FnMut(&[u8]) -> Vec<u8>,
     ) -> Result<Reply, Broken> {
-        message::send(self.socket.get_mut(), kind::EXPAND, request)?;
+        self.request(request)?;
         let reply = loop {
             match message::receive(&mut self.socket, &mut self.frame)? {
                 Some(kind::ASK) => {
@@ -156,6 +159,20 @@ impl Link {
         } else {
             Err(Malformed { expected: "nothing after a reply", at: 0 }.into())
         }
+    }
+
+    /// Sends a request, and where this thread is when that has changed.
+    fn request(&mut self, request: &[u8]) -> io::Result<()> {
+        let at = processor::current();
+        let Some(processor) = at.filter(|_| at != self.at) else {
+            return message::send(self.socket.get_mut(), kind::EXPAND, request);
+        };
+        self.at = at;
+        // In one call, so that the other side is woken once.
+        let mut both = Vec::with_capacity(request.len() + 16);
+        message::send(&mut both, kind::AT, &processor.to_le_bytes())?;
+        message::send(&mut both, kind::EXPAND, request)?;
+        self.socket.get_mut().write_all(&both)
     }
 
     /// Ends the connection for all who share it, and says why.

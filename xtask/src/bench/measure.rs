@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use belljar_store::{Area, Store};
+use belljar_store::{Area, Expansions, Store};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::processes::{self, Seen};
@@ -39,6 +39,8 @@ impl Sample {
 enum Side {
     Native,
     Sealed,
+    /// Native, with rustc's own cache of derives.
+    RustcsCache,
 }
 
 impl Side {
@@ -46,9 +48,13 @@ impl Side {
         match self {
             Side::Native => "native",
             Side::Sealed => "sealed",
+            Side::RustcsCache => "rustc's",
         }
     }
 }
+
+/// rustc's own cache of what derives write, which is not stable.
+const RUSTCS_CACHE: &str = "-Zcache-proc-macros";
 
 /// What is measured, and where.
 #[derive(Debug)]
@@ -83,7 +89,12 @@ impl Bench {
                 Measure::CleanCheck => self.clean_check(),
                 Measure::FirstCheck => self.first_check(n),
                 Measure::TouchedCheck => self.touched_check(n),
-                Measure::SmallExpansion => self.small_expansion(n),
+                Measure::SmallExpansion => self.small_expansion(n, false),
+                Measure::RememberedExpansion => self.small_expansion(n, true),
+                Measure::ExpansionPhase => self.expansion_phase(n, Side::Native),
+                Measure::ExpansionAgainstRustc => self.expansion_phase(n, Side::RustcsCache),
+                Measure::CheckAgainstRustc => self.check_against_rustc(n),
+                Measure::EntrySize => self.entry_size(),
                 Measure::WrapperMemory => self.wrapper_memory(n),
                 Measure::ShimCompile => self.shim_compile(),
             })
@@ -100,9 +111,13 @@ impl Bench {
             Measure::TouchedCheck => {
                 self.touched_check(0)?;
             }
-            Measure::SmallExpansion => {
-                self.small_expansion(0)?;
+            Measure::SmallExpansion | Measure::RememberedExpansion => {
+                self.small_expansion(0, measure == Measure::RememberedExpansion)?;
             }
+            Measure::ExpansionPhase => drop(self.expansion_phase(0, Side::Native)?),
+            Measure::ExpansionAgainstRustc => drop(self.expansion_phase(0, Side::RustcsCache)?),
+            Measure::CheckAgainstRustc => drop(self.check_against_rustc(0)?),
+            Measure::EntrySize => {}
             Measure::WrapperMemory => {
                 self.wrapper_memory(0)?;
             }
@@ -146,23 +161,65 @@ impl Bench {
         Ok(Sample::ratio(native, sealed))
     }
 
-    /// rustc's own time for macro expansion, of a crate with many derives that have next to nothing to do: sealed less
-    /// native (where such a derive costs but the way of its tokens), for each derive.
-    fn small_expansion(&self, n: u32) -> Result<Sample, BenchError> {
+    /// rustc's own time for macro expansion of a crate, in seconds.
+    fn phase(&self, side: Side, package: &str, remember: bool) -> Result<f64, BenchError> {
+        let mut call =
+            vec!["rustc", "--package", package, "--lib", "--profile", "dev", "--", "-Ztime-passes"];
+        call.extend((side == Side::RustcsCache).then_some(RUSTCS_CACHE));
+        let output = self.run(side, &self.generated, &call, |command| {
+            // For the crate that is measured alone: its macro sees the stable compiler.
+            command.env("RUSTC_BOOTSTRAP", package).env("BELLJAR_CACHE", if remember { "on" } else { "off" });
+        })?;
+        // rustc prints its times to standard output.
+        let text = format!("{}{}", lossy(&output.stdout), lossy(&output.stderr));
+        expansion_seconds(&text).ok_or_else(|| BenchError::NoPhase { command: call.join(" ") })
+    }
+
+    /// Of a crate with many derives that have next to nothing to do: sealed less native (where such a derive costs but the way
+    /// of its tokens), for each derive.
+    fn small_expansion(&self, n: u32, remember: bool) -> Result<Sample, BenchError> {
         self.write("small", &subject::small(subject::SMALL, n))?;
-        let phase = |side| -> Result<f64, BenchError> {
-            let call = ["rustc", "--package", "small", "--lib", "--profile", "dev", "--", "-Ztime-passes"];
-            let output = self.run(side, &self.generated, &call, |command| {
-                // For the crate that is measured alone: its macro sees the stable compiler.
-                command.env("RUSTC_BOOTSTRAP", "small");
-            })?;
-            // rustc prints its times to standard output.
-            let text = format!("{}{}", lossy(&output.stdout), lossy(&output.stderr));
-            expansion_seconds(&text).ok_or_else(|| BenchError::NoPhase { command: call.join(" ") })
-        };
+        let phase = |side| self.phase(side, "small", remember);
         let (native, sealed) = (phase(Side::Native)?, phase(Side::Sealed)?);
         let value = (sealed - native) * 1e6 / subject::SMALL as f64;
         Ok(Sample { value, native: Some(native), sealed: Some(sealed) })
+    }
+
+    /// Of the crate with 300 derives, after its source has changed: sealed, with all of them remembered, over `other`.
+    fn expansion_phase(&self, n: u32, other: Side) -> Result<Sample, BenchError> {
+        self.write("derives", &subject::derives(n))?;
+        let phase = |side| self.phase(side, "derives", true).map(Duration::from_secs_f64);
+        Ok(Sample::ratio(phase(other)?, phase(Side::Sealed)?))
+    }
+
+    fn check_against_rustc(&self, n: u32) -> Result<Sample, BenchError> {
+        self.write("derives", &subject::derives(n))?;
+        // `cargo rustc` compiles as `check` does with this profile, and takes flags for this crate alone.
+        let call = ["rustc", "--package", "derives", "--lib", "--profile", "check"];
+        let timed = |side, call: &[&str]| {
+            self.timed(side, &self.generated, call, |command| {
+                command.env("RUSTC_BOOTSTRAP", "derives");
+            })
+        };
+        let rustcs = timed(Side::RustcsCache, &[&call[..], &["--", RUSTCS_CACHE]].concat())?;
+        Ok(Sample::ratio(rustcs, timed(Side::Sealed, &call)?))
+    }
+
+    /// Of the 300 derives, in a store of its own.
+    fn entry_size(&self) -> Result<Sample, BenchError> {
+        let home = self.scratch.join("homes/entries");
+        remove(&home)?;
+        let toolchains = Store::open_default()?.dir(Area::Toolchains);
+        let store = Store::open(&home)?;
+        copy(&toolchains, &store.dir(Area::Toolchains))?;
+        self.write("derives", &subject::derives(0))?;
+        remove(&self.target(Side::Sealed, &self.generated))?;
+        self.run(Side::Sealed, &self.generated, &["check", "--package", "derives"], |command| {
+            command.env("BELLJAR_HOME", &home);
+        })?;
+        let stats = Expansions::of(&store).stats()?;
+        remove(&home)?;
+        Ok(Sample::single(stats.bytes as f64 / stats.entries.max(1) as f64 / 1e3))
     }
 
     fn wrapper_memory(&self, n: u32) -> Result<Sample, BenchError> {
@@ -224,7 +281,7 @@ impl Bench {
         change: impl FnOnce(&mut Command),
     ) -> Result<Output, BenchError> {
         let (program, prefix): (OsString, _) = match side {
-            Side::Native => (project::cargo(), None),
+            Side::Native | Side::RustcsCache => (project::cargo(), None),
             Side::Sealed => (self.belljar.clone().into(), Some("belljar")),
         };
         let mut command = project::command(&program);

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use super::name::{BadName, Name, beneath, parent, parts};
 use super::snapshot::{Kind, Seen, Stat};
+use super::world::World;
 use crate::error::Cause;
 use crate::guest::Call;
 use crate::record::Observation;
@@ -55,7 +56,7 @@ pub(crate) fn reach(call: &mut Call, access: Access, name: Name, follow: bool) -
         // Granted without a place to look in: nothing can be there.
         let Some(root) = rules.root_of(access, &name.text) else { return absent(call, name, errno::NOENT) };
         let follow = follow || name.directory;
-        let (link, at, rest) = match walk(call, &rules, &root, &name.text, follow) {
+        let (link, at, rest) = match walk(&call.world, &rules, &root, &name.text, follow) {
             Ok(Walked::There(handle, stat)) if stat.kind == Kind::Link && follow => {
                 (handle, name.text.clone(), String::new())
             }
@@ -102,6 +103,9 @@ impl Call {
 
 fn absent<T>(call: &mut Call, name: Name, errno: u32) -> Result<T, Refusal> {
     call.observe(&name.text, Seen::Absent)?;
+    let before = call.absences.insert(name.text, errno);
+    // A thing that is missing in two ways within one call is no condition that can be held against anything.
+    call.of_the_moment |= before.is_some_and(|before| before != errno);
     Err(Refusal::Errno(errno))
 }
 
@@ -121,6 +125,7 @@ pub(crate) fn read_link(call: &mut Call, link: &OwnedFd, name: &str) -> Result<S
             Ok(to)
         }
         Err(error) => {
+            call.of_the_moment = true;
             let path = error.into_cstring().to_string_lossy().into_owned();
             call.attempts.record(
                 Request::Path { access: Access::ReadLink, path },
@@ -145,12 +150,23 @@ fn trusted<'a>(rules: &'a Rules, root: &'a str, name: &str, follow: bool) -> &'a
     }
 }
 
-fn walk(call: &Call, rules: &Rules, root: &str, name: &str, follow: bool) -> rustix::io::Result<Walked> {
+/// What has this name now, for a macro that may have it in any way. The name itself is meant: a link on the way is an error, and
+/// one at the end is what is found.
+pub(crate) fn look(world: &World, rules: &Rules, name: &str) -> rustix::io::Result<(OwnedFd, Stat)> {
+    let accesses = [Access::Read, Access::List, Access::LookAt, Access::ReadLink];
+    let root = accesses.into_iter().find_map(|access| rules.root_of(access, name)).ok_or(Errno::ACCESS)?;
+    match walk(world, rules, &root, name, false)? {
+        Walked::There(handle, stat) => Ok((handle, stat)),
+        Walked::Link { .. } => Err(Errno::LOOP),
+    }
+}
+
+fn walk(world: &World, rules: &Rules, root: &str, name: &str, follow: bool) -> rustix::io::Result<Walked> {
     let from = trusted(rules, root, name, follow);
     let rest = beneath(from, name).ok_or(Errno::NOENT)?;
-    let real = &*call.world.real(from);
+    let real = &*world.real(from);
     let opened = || fs::open(real, OFlags::PATH | OFlags::CLOEXEC | OFlags::DIRECTORY, Mode::empty());
-    let held = match call.world.root(from, opened) {
+    let held = match world.root(from, opened) {
         // The grant of a file, or of `X/**` where `X` is one.
         Err(Errno::NOTDIR) if rest.is_empty() => {
             let handle = fs::open(real, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
@@ -160,7 +176,7 @@ fn walk(call: &Call, rules: &Rules, root: &str, name: &str, follow: bool) -> rus
         other => other?,
     };
     let beneath = if rest.is_empty() { "." } else { rest };
-    if call.world.openat2() {
+    if world.openat2() {
         let how = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
         match fs::openat2(&held, beneath, HANDLE, Mode::empty(), how) {
             Ok(handle) => {
@@ -171,7 +187,7 @@ fn walk(call: &Call, rules: &Rules, root: &str, name: &str, follow: bool) -> rus
                 return Err(error);
             }
             // An old kernel, or a container that knows no such call.
-            Err(Errno::NOSYS | Errno::PERM) => call.world.no_openat2(),
+            Err(Errno::NOSYS | Errno::PERM) => world.no_openat2(),
             // A link on the way, or somebody is moving directories: step by step.
             Err(_) => {}
         }

@@ -69,7 +69,7 @@ impl World {
     }
 
     /// Keeps what was seen. An error when it contradicts what was seen before.
-    pub(super) fn see(&self, name: &str, now: Seen) -> Result<(), Cause> {
+    pub(crate) fn see(&self, name: &str, now: Seen) -> Result<(), Cause> {
         let mut state = self.state();
         let full = state.seen.len() >= MAX_SEEN;
         match state.seen.entry(name.to_owned()) {

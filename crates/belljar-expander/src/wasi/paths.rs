@@ -141,6 +141,8 @@ pub(super) fn path_open(
     }
     let Reached { name, handle, stat } = files::reach(call, access, name, lookup & FOLLOW != 0)?;
     if !call.files.room() {
+        // That it was found, it knows.
+        call.of_the_moment = true;
         return error(errno::MFILE);
     }
     let open = match stat.kind {

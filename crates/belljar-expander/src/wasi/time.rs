@@ -133,7 +133,12 @@ pub(super) fn poll_oneoff(
                 let due = match (entry[40] & ABSOLUTE != 0, number) {
                     (false, 0..=3) => Some(now.saturating_add(timeout)),
                     // A time that is not yet there will come after so long, though the wall clock may stand still.
-                    (true, 0) => Some(now.saturating_add(timeout.saturating_sub(call.wasi.clock.wall()))),
+                    (true, 0) => {
+                        // When it is due tells what time it is.
+                        call.granted(Request::Clock);
+                        call.see_fixed_time();
+                        Some(now.saturating_add(timeout.saturating_sub(call.wasi.clock.wall())))
+                    }
                     (true, 1..=3) => Some(timeout),
                     _ => return error(errno::INVAL),
                 };

@@ -10,5 +10,6 @@ mod files;
 mod hostile;
 mod protocol;
 mod questions;
+mod remembered;
 mod untouched;
 mod world;

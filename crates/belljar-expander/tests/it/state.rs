@@ -8,7 +8,7 @@ use crate::tree::Tree;
 const STATE: &str = "state = \"crate\"";
 
 /// A macro that counts its calls, prints the number as a letter, and then does this.
-fn counting(fields: &str, body: &str) -> String {
+pub fn counting(fields: &str, body: &str) -> String {
     let fields = format!("{fields} (global $count (mut i32) (i32.const 0))");
     let body = format!(
         "(global.set $count (i32.add (global.get $count) (i32.const 1)))

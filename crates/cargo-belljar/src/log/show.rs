@@ -222,6 +222,9 @@ fn merged(logs: &[UnitLog]) -> BTreeMap<(&str, &str, &str), Vec<Entry>> {
             let at = *places.entry((of, entry.key())).or_insert(known.len());
             match known.get_mut(at) {
                 Some(other) => {
+                    // The last time it ran or was remembered in all of them.
+                    other.remembered =
+                        if entry.times > other.times { entry.remembered } else { other.remembered };
                     other.times = other.times.max(entry.times);
                     other.more_calls = other.more_calls.max(entry.more_calls);
                     other.calls.extend(entry.calls.iter().cloned());
@@ -329,8 +332,12 @@ fn write_entry(entry: &Entry, out: &mut impl Write) -> io::Result<()> {
         _ => Style::new(),
     };
     write!(out, "    {colour}{:<8}{colour:#} {}", plain(&entry.outcome), plain(&entry.request))?;
-    if entry.times > 1 {
-        write!(out, " ({} times)", entry.times)?;
+    match (entry.times, entry.remembered) {
+        (0 | 1, 0) => {}
+        (0 | 1, _) => write!(out, " (remembered)")?,
+        (times, 0) => write!(out, " ({times} times)")?,
+        (times, remembered) if remembered >= times => write!(out, " ({times} times, remembered)")?,
+        (times, remembered) => write!(out, " ({times} times, {remembered} of them remembered)")?,
     }
     writeln!(out, " {DIM}— {}{DIM:#}", plain(&entry.reason))?;
     if !entry.calls.is_empty() {

@@ -15,7 +15,7 @@ use super::tracked::{Inputs, never};
 use crate::log::{self, Entry, Header};
 use crate::own_dir::advice;
 use crate::probe::{Probing, report as probe_report, rerun};
-use crate::{policy, refused, report};
+use crate::{cache, policy, refused, report};
 
 /// Names one run of cargo, for the log.
 pub(crate) const BUILD: &str = "BELLJAR_BUILD";
@@ -158,6 +158,7 @@ impl Compilation {
             self.log(&path, &recorded, succeeded)
                 .map_err(|source| AfterwardsError::Write { path, source })?;
         }
+        self.keep_differences(&recorded)?;
         if succeeded && !recorded.packages.is_empty() {
             self.track(&recorded)?;
         }
@@ -181,6 +182,18 @@ impl Compilation {
         let reports = rerun::reports(probing, tape, (&self.calling, &self.places), &self.crate_name, &store);
         probe_report::write(&probing.reports, &self.unit, &reports)
             .map_err(|source| AfterwardsError::Write { path: probing.reports.clone(), source })
+    }
+
+    /// Keeps what a call wrote that was run again, beside what was remembered of it. The compiler has been told that they differ.
+    fn keep_differences(&self, recorded: &Recorded) -> Result<(), AfterwardsError> {
+        let Some(belljar_dir) = &self.belljar_dir else { return Ok(()) };
+        let path = belljar_dir.join("differences");
+        for (n, difference) in recorded.differences.iter().enumerate() {
+            let kept = cache::keep(&path, &format!("{}-{n}", self.unit), difference);
+            let files = kept.map_err(|source| AfterwardsError::Write { path: path.clone(), source })?;
+            report::note(format_args!("what {} wrote: {}", difference.macro_name, files.join(" and ")));
+        }
+        Ok(())
     }
 
     fn log(&self, dir: &Utf8Path, recorded: &Recorded, succeeded: bool) -> io::Result<()> {

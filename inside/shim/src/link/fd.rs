@@ -1,4 +1,4 @@
-//! The inherited socket: the only place that needs `unsafe`.
+//! The inherited socket. Taking a descriptor by its number needs `unsafe`.
 
 #![allow(unsafe_code)]
 
