@@ -669,7 +669,7 @@ fn is_cargos(name: &str) -> bool {
         "no_proxy",
         "NO_PROXY",
     ];
-    const BEGINNINGS: [&str; 7] = [
+    const BEGINNINGS: [&str; 9] = [
         "CARGO_REGISTRIES_",
         "CARGO_REGISTRY_",
         "CARGO_HTTP_",
@@ -678,6 +678,9 @@ fn is_cargos(name: &str) -> bool {
         "GIT_SSH",
         // What macros that macros use may take.
         "BELLJAR_LIMIT_",
+        // Whether what they write is remembered, and how far that is trusted.
+        "BELLJAR_CACHE",
+        "BELLJAR_VERIFY_CACHE",
     ];
     NAMES.contains(&name) || BEGINNINGS.iter().any(|b| name.starts_with(b))
 }

@@ -158,6 +158,20 @@ fn a_request_that_can_not_be_read_is_an_error_and_no_end() {
 }
 
 #[test]
+fn where_the_compiler_runs_may_be_said_before_a_request() {
+    let mut shim = Shim::new();
+    for at in [0_u16, 1, u16::MAX, 0] {
+        message::send(&mut &shim.stream, kind::AT, &at.to_le_bytes()).unwrap();
+        assert!(matches!(shim.expand(&guest("(call $same)"), &input()).answer, Answer::Done(_)));
+    }
+    for bad in [&[][..], &[0], &[0, 0, 0]] {
+        let shim = Shim::new();
+        message::send(&mut &shim.stream, kind::AT, bad).unwrap();
+        assert!(matches!(shim.ended().unwrap_err(), ServeError::Unexpected { kind: kind::AT, .. }));
+    }
+}
+
+#[test]
 fn frames_that_break_off_or_claim_too_much_end_the_conversation() {
     for bytes in
         [&[1, 0][..], &[9, 0, 0, 0, kind::EXPAND, 1, 2], &[0, 0, 0, 0, 1], &[0xff, 0xff, 0xff, 0xff, 1]]

@@ -13,7 +13,11 @@ use belljar_wire::tokens::{
 /// Answers until the other end is closed.
 pub fn serve(mut socket: UnixStream) {
     let mut frame = Vec::new();
-    while let Ok(Some(kind::EXPAND)) = message::receive(&mut socket, &mut frame) {
+    while let Ok(Some(kind @ (kind::EXPAND | kind::AT))) = message::receive(&mut socket, &mut frame) {
+        if kind == kind::AT {
+            assert_eq!(frame.len(), 2, "a processor");
+            continue;
+        }
         let request = std::mem::take(&mut frame);
         let request = Expand::read(&request).expect("a request in the format");
         let input = Input::check(request.input).expect("an input in the format");
