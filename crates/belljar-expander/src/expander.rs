@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
@@ -14,7 +15,7 @@ use belljar_wire::message::{Expand, OTHER_PROTOCOL, kind};
 use crate::attempts::Attempts;
 use crate::cache::{Cache, Chain, Entry as Remembered, Hit, Key, Looked, MAX_ENTRY, Skipped};
 use crate::channel::Channel;
-use crate::engine::{self, Runtime};
+use crate::engine::{self, ModuleError, Runtime};
 use crate::error::{Cause, ExpandError, MacroName, ServeError};
 use crate::files::World;
 use crate::guest::{self, Arguments, Call, Kept, Outcome, Stopped};
@@ -49,6 +50,24 @@ pub struct Config {
     pub tape: Option<Arc<Tape>>,
     /// What is remembered of other compilations, if anything is to be.
     pub cache: Option<Cache>,
+    /// Modules that are still being made, and will be in the store.
+    pub awaited: Option<Awaited>,
+}
+
+/// Waits until modules that somebody makes are in the store, or never will be.
+#[derive(Clone)]
+pub struct Awaited(Arc<dyn Fn() + Send + Sync>);
+
+impl Awaited {
+    pub fn new(wait: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(wait))
+    }
+}
+
+impl fmt::Debug for Awaited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Awaited")
+    }
 }
 
 /// What is in the directory `from` has the names beneath `to` for guests. Both are absolute.
@@ -72,6 +91,7 @@ impl Config {
             moved: None,
             tape: None,
             cache: None,
+            awaited: None,
             source_date_epoch: std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|t| t.parse().ok()),
         }
     }
@@ -474,7 +494,12 @@ impl Expander {
                 Err(error) => return (Err(Stopped::Failed(error.into())), call),
             },
         };
-        match runtime.load(&self.config.store, arguments.module) {
+        let mut loaded = runtime.load(&self.config.store, arguments.module);
+        if let (Err(ModuleError::Missing { .. }), Some(Awaited(wait))) = (&loaded, &self.config.awaited) {
+            wait();
+            loaded = runtime.load(&self.config.store, arguments.module);
+        }
+        match loaded {
             Ok(loaded) => match remembering {
                 Some(whose) => {
                     let memory = self.kept.entry(whose).or_default();
@@ -538,6 +563,6 @@ pub fn refuse_all(stream: UnixStream, text: &str) -> Result<(), ServeError> {
 
 /// Makes a module's native code ahead of time, so that its first expansion does not wait for it. A store that can't be
 /// written is not an error: then it is made when it is needed.
-pub fn precompile(store: &Store, module: &ModuleDigest) -> Result<(), crate::ModuleError> {
+pub fn precompile(store: &Store, module: &ModuleDigest) -> Result<(), ModuleError> {
     engine::precompile(store, *module)
 }

@@ -36,7 +36,7 @@ mod wasi;
 pub use cache::{Cache, Rechecked, Rerun, Verify, file_identity, is_absence};
 pub use engine::ModuleError;
 pub use error::{Cause, ExpandError, Frames, MacroName, ServeError};
-pub use expander::{Config, Expander, Moved, precompile, refuse_all};
+pub use expander::{Awaited, Config, Expander, Moved, precompile, refuse_all};
 pub use files::listing_digest;
 pub use limits::{BadLimit, Exceeded, Limit, Limits};
 pub use memory::OutOfMemory;

@@ -13,10 +13,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use belljar_store::{Area, GuestRecord, Store, tree};
+use belljar_store::{Area, GuestKey, GuestRecord, Store, tree};
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::Message;
 use cargo_metadata::diagnostic::DiagnosticLevel;
+use serde::{Deserialize, Serialize};
 
 use crate::graph::{Graph, GraphPackage};
 use crate::inside::{self, GuestInside, HostInside};
@@ -74,6 +75,37 @@ const DEEPEST: usize = 16;
 /// The profile of scratch workspaces. Its fields are all given, so that none is the user's.
 pub(crate) const PROFILE: &str = "guest";
 
+/// Requests, held against what the store has.
+#[derive(Debug)]
+pub struct Guests<'a> {
+    store: &'a Store,
+    toolchain: &'a Toolchain,
+    depth: usize,
+    found: Vec<Found<'a>>,
+}
+
+#[derive(Debug)]
+struct Found<'a> {
+    request: &'a GuestRequest,
+    keyed: Keyed,
+    record: Option<GuestRecord>,
+}
+
+/// A guest that somebody is going to build: enough to find it when it is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promised {
+    pub key: GuestKey,
+    /// Local files that the module is made of.
+    sources: Vec<Utf8PathBuf>,
+}
+
+impl Promised {
+    /// Its record, when the store has it and its module.
+    pub fn look(&self, store: &Store) -> Result<Option<GuestRecord>, GuestError> {
+        Ok(known(store, &self.key)?.map(|record| GuestRecord { sources: self.sources.clone(), ..record }))
+    }
+}
+
 /// Returns the records of all requests, in their order, after building what the store doesn't have.
 pub fn ensure(
     store: &Store,
@@ -81,58 +113,93 @@ pub fn ensure(
     requests: &[GuestRequest],
     progress: &dyn Progress,
 ) -> Result<Vec<GuestRecord>, GuestError> {
-    let around = Nested::of_environment().map_or(0, |n| n.depth);
-    ensure_at(store, toolchain, requests, progress, around + 1)
+    Guests::find(store, toolchain, requests)?.make(progress)
 }
 
-fn ensure_at(
-    store: &Store,
-    toolchain: &Toolchain,
-    requests: &[GuestRequest],
-    progress: &dyn Progress,
-    depth: usize,
-) -> Result<Vec<GuestRecord>, GuestError> {
-    if let Some(request) = requests.first()
-        && depth > DEEPEST
-    {
-        return Err(GuestError::TooDeep { package: request.title(), limit: DEEPEST });
+impl<'a> Guests<'a> {
+    /// Looks for the module of each of them. Nothing is built.
+    pub fn find(
+        store: &'a Store,
+        toolchain: &'a Toolchain,
+        requests: &'a [GuestRequest],
+    ) -> Result<Self, GuestError> {
+        let around = Nested::of_environment().map_or(0, |n| n.depth);
+        Self::find_at(store, toolchain, requests, around + 1)
     }
-    let mut records: Vec<Option<GuestRecord>> = Vec::new();
-    let mut missing: Vec<(Keyed, &GuestRequest)> = Vec::new();
-    for request in requests {
-        let keyed = Keyed::new(toolchain, request)?;
-        let record = known(store, &keyed)?;
-        if record.is_none() && !missing.iter().any(|(k, _)| k.key == keyed.key) {
-            missing.push((keyed, request));
+
+    fn find_at(
+        store: &'a Store,
+        toolchain: &'a Toolchain,
+        requests: &'a [GuestRequest],
+        depth: usize,
+    ) -> Result<Self, GuestError> {
+        if let Some(request) = requests.first()
+            && depth > DEEPEST
+        {
+            return Err(GuestError::TooDeep { package: request.title(), limit: DEEPEST });
         }
-        records.push(record);
+        let find = |request| {
+            let keyed = Keyed::new(toolchain, request)?;
+            let record = known(store, &keyed.key)?;
+            Ok(Found { request, record, keyed })
+        };
+        let found = requests.iter().map(find).collect::<Result<_, GuestError>>()?;
+        Ok(Self { store, toolchain, depth, found })
     }
-    if missing.is_empty() {
-        return Ok(records.into_iter().flatten().collect());
+
+    /// Whether the store has them all.
+    #[must_use]
+    pub fn are_there(&self) -> bool {
+        self.found.iter().all(|found| found.record.is_some())
     }
-    // Reading it all takes a moment, so only where something is compiled with it.
-    toolchain.aborting.check()?;
-    let mut builder = Builder { store, toolchain, progress, depth, total: missing.len(), done: 0 };
-    builder.build(missing)?;
-    for (record, request) in records.iter_mut().zip(requests) {
-        if record.is_none() {
-            *record = known(store, &Keyed::new(toolchain, request)?)?;
+
+    /// What is known of each: its record, or under which key it will be when it is made.
+    pub fn each(&self) -> impl Iterator<Item = Result<GuestRecord, Promised>> {
+        self.found.iter().map(|Found { keyed, record, .. }| {
+            let sources = keyed.sources.clone();
+            let promised = Promised { key: keyed.key, sources: sources.clone() };
+            record.clone().map(|record| GuestRecord { sources, ..record }).ok_or(promised)
+        })
+    }
+
+    /// Builds those that the store doesn't have. Returns the records of all, in their order.
+    pub fn make(self, progress: &dyn Progress) -> Result<Vec<GuestRecord>, GuestError> {
+        let Self { store, toolchain, depth, found } = self;
+        let mut records = Vec::with_capacity(found.len());
+        let mut requests = Vec::with_capacity(found.len());
+        let mut missing: Vec<(Keyed, &GuestRequest)> = Vec::new();
+        for Found { request, keyed, record } in found {
+            records.push(record.map(|record| GuestRecord { sources: keyed.sources.clone(), ..record }));
+            requests.push(request);
+            if records.last().is_some_and(Option::is_none) && !missing.iter().any(|(k, _)| k.key == keyed.key)
+            {
+                missing.push((keyed, request));
+            }
         }
-        if record.is_none() {
-            return Err(GuestError::NoModule { guest: request.title() });
+        if missing.is_empty() {
+            return Ok(records.into_iter().flatten().collect());
         }
+        // Reading it all takes a moment, so only where something is compiled with it.
+        toolchain.aborting.check()?;
+        let mut builder = Builder { store, toolchain, progress, depth, total: missing.len(), done: 0 };
+        builder.build(missing)?;
+        for (record, request) in records.iter_mut().zip(requests) {
+            if record.is_none() {
+                let keyed = Keyed::new(toolchain, request)?;
+                *record = Promised { key: keyed.key, sources: keyed.sources }.look(store)?;
+            }
+            if record.is_none() {
+                return Err(GuestError::NoModule { guest: request.title() });
+            }
+        }
+        Ok(records.into_iter().flatten().collect())
     }
-    Ok(records.into_iter().flatten().collect())
 }
 
-/// The record of that key, if its module is there too. The record in the store has no sources: they are where this
-/// project has them.
-fn known(store: &Store, keyed: &Keyed) -> Result<Option<GuestRecord>, GuestError> {
-    let Some(record) = store.guest(&keyed.key)? else { return Ok(None) };
-    if store.module(&record.module)?.is_none() {
-        return Ok(None);
-    }
-    Ok(Some(GuestRecord { sources: keyed.sources.clone(), ..record }))
+/// The record of that key, if its module is there too. It has no sources: they are where each project has them.
+fn known(store: &Store, key: &GuestKey) -> Result<Option<GuestRecord>, GuestError> {
+    let Some(record) = store.guest(key)? else { return Ok(None) };
+    Ok(store.module(&record.module)?.map(|_| record))
 }
 
 struct Builder<'a> {
@@ -361,13 +428,8 @@ impl<'a> Builder<'a> {
             .collect();
         // One by one: each can use those before it.
         for request in &requests {
-            ensure_at(
-                self.store,
-                self.toolchain,
-                std::slice::from_ref(request),
-                self.progress,
-                self.depth + 1,
-            )?;
+            let request = std::slice::from_ref(request);
+            Guests::find_at(self.store, self.toolchain, request, self.depth + 1)?.make(self.progress)?;
         }
         Ok(())
     }
@@ -385,8 +447,11 @@ impl<'a> Builder<'a> {
         }
         let mut todo = Vec::new();
         for member in batch {
-            match known(self.store, &member.keyed)? {
-                Some(_) => self.done += 1,
+            match known(self.store, &member.keyed.key)? {
+                Some(_) => {
+                    self.done += 1;
+                    self.progress.ready(&member.keyed.key);
+                }
                 None => todo.push(member),
             }
         }
@@ -438,7 +503,7 @@ impl<'a> Builder<'a> {
     fn unknown(&self, members: Vec<Member<'a>>) -> Result<Vec<Member<'a>>, GuestError> {
         let mut unknown = Vec::new();
         for member in members {
-            if known(self.store, &member.keyed)?.is_none() {
+            if known(self.store, &member.keyed.key)?.is_none() {
                 unknown.push(member);
             }
         }
@@ -523,6 +588,7 @@ impl<'a> Builder<'a> {
             else {
                 continue;
             };
+            self.progress.compiling();
             match message {
                 Message::CompilerMessage(m)
                     if matches!(m.message.level, DiagnosticLevel::Error | DiagnosticLevel::Ice) =>
@@ -599,6 +665,7 @@ impl<'a> Builder<'a> {
         };
         self.store.put_guest(&member.keyed.key, &record)?;
         self.progress.sealed(&record);
+        self.progress.ready(&member.keyed.key);
         self.done += 1;
         self.progress.step("Sealed", &format!("{guest} ({}/{})", self.done, self.total));
         Ok(())
@@ -800,6 +867,12 @@ fn write_root(workspace: &Workspace, group: &[(Keyed, &GuestRequest)]) -> Result
          \n[profile.{PROFILE}.build-override]\nopt-level = 0\ndebug = false\ncodegen-units = 16\n\
          debug-assertions = {assertions}\noverflow-checks = {assertions}\n\n",
     );
+    let mut packages: BTreeMap<String, String> = BTreeMap::new();
+    // With its version: a library of another one may have the same name, and is to come out as it would alone.
+    let of_group = group.iter().map(|(_, r)| format!("{}@{}", r.name, r.version));
+    for package in of_group.chain(["syn".to_owned()]) {
+        packages.insert(package, "opt-level = 0\n".to_owned());
+    }
     // Cargo looks at times to see whether a package by path has changed; its content is what counts. The number is part
     // of what cargo tells builds apart by, and the wrapper replaces it.
     let roots: BTreeSet<&str> = group.iter().map(|(_, r)| r.name.as_str()).collect();
@@ -807,7 +880,10 @@ fn write_root(workspace: &Workspace, group: &[(Keyed, &GuestRequest)]) -> Result
     for (name, files) in local.into_iter().filter(|(name, _)| !roots.contains(name.as_str())) {
         let [a, b, c, d, ..] = *files.as_bytes();
         let number = 0x4000_0000 | (u32::from_le_bytes([a, b, c, d]) >> 2);
-        let _ = writeln!(manifest, "[profile.{PROFILE}.package.{name:?}]\ncodegen-units = {number}");
+        let _ = writeln!(packages.entry(name.clone()).or_default(), "codegen-units = {number}");
+    }
+    for (package, settings) in packages {
+        let _ = write!(manifest, "[profile.{PROFILE}.package.{package:?}]\n{settings}");
     }
     let mut reached = BTreeSet::new();
     for (keyed, _) in group {
@@ -828,6 +904,10 @@ fn write_root(workspace: &Workspace, group: &[(Keyed, &GuestRequest)]) -> Result
 
 /// What guests are compiled with; it decides their bytes. Compared with 1, 2 and 3: least to build, least to make
 /// native, and quick enough to run.
+///
+/// Not so the macro packages themselves and syn, which are not optimised at all (see [`write_root`]): optimising syn takes most
+/// of a first build, and they run a third longer without. What moves tokens (proc-macro2, quote, `proc_macro` and
+/// std) is run through most, and costs least to optimise. docs/bench.md has the numbers.
 const OPT_LEVEL: &str = "\"s\"";
 
 /// Lets cargo build these members only. A name such as `-p` takes could mean a dependency as well.

@@ -15,7 +15,7 @@ use crate::toolchain::Toolchain;
 use crate::{GuestError, overlay, scratch};
 
 /// Version of everything in this crate that decides how a guest is built and is not in the key otherwise.
-const RECIPE: u32 = 5;
+const RECIPE: u32 = 6;
 
 /// The key of a request. Runs nothing; reads the lockfile and, for packages that are here by path, their files.
 pub fn key(toolchain: &Toolchain, request: &GuestRequest) -> Result<GuestKey, GuestError> {

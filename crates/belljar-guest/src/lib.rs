@@ -38,7 +38,7 @@ mod trouble;
 mod unwind;
 
 pub use belljar_store::{EntryRecord, GuestKey, GuestRecord};
-pub use build::{GuestRequest, Origin, REFUSED, ensure};
+pub use build::{GuestRequest, Guests, Origin, Promised, REFUSED, ensure};
 pub use error::GuestError;
 pub use inside::{current_exe, version_line};
 pub use key::key;

@@ -15,6 +15,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::log::{self, UnitLog};
 use crate::own_dir::{self, advice};
 use crate::probe::Probing;
+use crate::promised::{Guest, Making};
 use crate::report::{self, StatusLines};
 use crate::session::{self, Session, SessionError};
 use crate::wrapper::afterwards::BUILD;
@@ -46,6 +47,10 @@ pub(crate) enum CommandError {
     Cache(#[from] belljar_store::Problem),
     #[error(transparent)]
     Verify(#[from] cache::BadVerify),
+    #[error(
+        "files that say which guests are still built can't be made in {path}: {source}\nnext: check the disk and the rights of belljar's store"
+    )]
+    Promise { path: Utf8PathBuf, source: std::io::Error },
     #[error(
         "no thread can be started to run macros: {source}\nnext: raise this machine's limit on processes or memory"
     )]
@@ -108,13 +113,14 @@ pub(crate) fn run(subcommand: &str, mut args: Vec<OsString>) -> Result<ExitCode,
             .and_then(|workspace| {
                 prepare(&planned, &workspace, &workspace.root.join("Cargo.lock"), &Build::Own)
             })
-            .and_then(|(plan, env)| mends_no_macro(&call, &plan).map(|()| env));
+            .and_then(|prepared| mends_no_macro(&call, &prepared.plan).map(|()| prepared));
         match prepared {
             // What cargo refuses to plan it refuses to build, and says why in its own words.
             Err(CommandError::Plan(PlanError::Cargo { .. })) => {}
             prepared => {
-                env.extend(prepared?);
-                return supervise(&call, env, began);
+                let prepared = prepared?;
+                env.extend(prepared.env);
+                return supervise(&call, env, began, prepared.making);
             }
         }
     }
@@ -174,14 +180,30 @@ pub(crate) enum Build<'a> {
     Installed { moved: Option<(&'a Utf8Path, &'a Utf8Path)> },
 }
 
-/// Everything that happens before cargo: the plan, the guests and the session. Returns the plan and the environment of the
-/// build.
+/// What a build needs that is to come.
+pub(crate) struct Prepared {
+    pub(crate) plan: Plan,
+    /// The environment of the build.
+    pub(crate) env: Vec<(OsString, OsString)>,
+    /// Guests that are missing. Wrappers wait for them.
+    pub(crate) making: Option<Making>,
+}
+
+impl Prepared {
+    /// Makes all guests before anything else is done.
+    pub(crate) fn guests_first(self) -> Result<(Plan, Vec<(OsString, OsString)>), CommandError> {
+        self.making.map_or(Ok(()), |making| making.make())?;
+        Ok((self.plan, self.env))
+    }
+}
+
+/// Everything that happens before cargo: the plan, a look at the guests, and the session.
 pub(crate) fn prepare(
     planned: &CargoCall,
     workspace: &Workspace,
     lockfile: &Utf8Path,
     build: &Build<'_>,
-) -> Result<(Plan, Vec<(OsString, OsString)>), CommandError> {
+) -> Result<Prepared, CommandError> {
     let mut planned = planned.clone();
     let target_dir = workspace.target_dir.join("belljar");
     // Before cargo does anything there.
@@ -199,7 +221,7 @@ pub(crate) fn prepare(
     }
     let name = build_name();
     let log = GuestLog { belljar_dir: target_dir.clone(), build: Some(name.clone()) };
-    let records = guests(&planned, &plan, lockfile, workspace, &log)?;
+    let (guests, making) = guests(&planned, &plan, lockfile, workspace, &log)?;
     let notes = target_dir.join("empty");
     empty::forget(&notes, &plan).map_err(|(path, source)| CommandError::Forget { path, source })?;
     let (policy_root, probing) = match *build {
@@ -211,22 +233,22 @@ pub(crate) fn prepare(
         .map_err(|(path, source)| policy::RefreshError::File { path, source })?;
     policy::prepare(policy_root.as_deref(), &policy::stamps(&target_dir), &plan, quiet(&planned.args))?;
     let root = workspace.root.clone();
-    let session = Session::new(plan.clone(), records, root, policy_root, target_dir.clone(), probing);
+    let session = Session::new(plan.clone(), guests, root, policy_root, target_dir.clone(), probing);
     let mut env = wrapper_env(Some((&session.write(&target_dir.join("sessions"))?, name)))?;
     env.extend(planned.env);
-    Ok((plan, env))
+    Ok(Prepared { plan, env, making })
 }
 
-/// Makes sure of a module for every macro of the plan.
+/// Looks for a module for every macro of the plan, and says who makes those that aren't there.
 fn guests(
     call: &CargoCall,
     plan: &Plan,
     lockfile: &Utf8Path,
     workspace: &Workspace,
     log: &GuestLog,
-) -> Result<Vec<GuestRecord>, CommandError> {
+) -> Result<(Vec<Guest>, Option<Making>), CommandError> {
     if plan.macros.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), None));
     }
     let store = Store::open_default()?;
     let toolchain = toolchain::find(&store, &rustc())?;
@@ -238,8 +260,7 @@ fn guests(
             Ok(GuestRequest { log: Some(log.clone()), ..request })
         })
         .collect::<Result<Vec<_>, CommandError>>()?;
-    let progress = StatusLines::precompiling(quiet(&call.args));
-    Ok(belljar_guest::ensure(&store, &toolchain, &requests, &progress)?)
+    Making::of(store, toolchain, requests, quiet(&call.args))
 }
 
 fn request(
@@ -491,6 +512,7 @@ fn supervise(
     call: &CargoCall,
     env: Vec<(OsString, OsString)>,
     began: SystemTime,
+    making: Option<Making>,
 ) -> Result<ExitCode, CommandError> {
     let value = |name: &str| env.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.clone());
     let build = value(BUILD).and_then(|name| name.into_string().ok());
@@ -500,12 +522,19 @@ fn supervise(
     let start = |source| PlanError::Start { cargo: call.cargo.clone(), source };
     // SAFETY: `prctl` may be called between fork and exec.
     unsafe { command.pre_exec(interrupt::die_with_parent) };
-    let mut child = command.spawn().map_err(start)?;
     let runs_programs = runs_programs(&call.subcommand);
-    if runs_programs {
-        interrupt::leave_to(&child);
-    }
-    let status = child.wait().map_err(start)?;
+    let mut spawn = move || {
+        let child = command.spawn().map_err(start)?;
+        if runs_programs {
+            interrupt::leave_to(&child);
+        }
+        Ok(child)
+    };
+    let status = match making {
+        Some(making) => making.make_beside(spawn)?,
+        None => spawn()?.wait(),
+    };
+    let status = status.map_err(start)?;
     interrupt::leave_to_nobody();
     if !runs_programs {
         interrupt::end_if_interrupted();

@@ -105,7 +105,8 @@ pub(crate) fn run(args: Vec<OsString>) -> Result<ExitCode, CommandError> {
             &workspace,
             &workspace.root.join("Cargo.lock"),
             &Build::Installed { moved: None },
-        )?;
+        )?
+        .guests_first()?;
         return Err(build::hand_over(&call, env).into());
     }
     if known.crates.is_empty() {
@@ -147,7 +148,8 @@ fn install_one(
         &workspace,
         &copy.join("Cargo.lock"),
         &Build::Installed { moved: Some((&copy, &original)) },
-    )?;
+    )?
+    .guests_first()?;
     interrupt::end_if_interrupted();
     let status = build::sealed(call, env)
         .status()

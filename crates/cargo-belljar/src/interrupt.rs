@@ -136,7 +136,7 @@ type Process = (i32, u64);
 
 /// Ends every process below this one. All are stopped first, parents before children, so that none can start another
 /// meanwhile or be taken by init with its children unseen.
-fn end_descendants() {
+pub(crate) fn end_descendants() {
     let mut stopped: Vec<Process> = Vec::new();
     loop {
         let new: Vec<Process> = descendants().into_iter().filter(|p| !stopped.contains(p)).collect();

@@ -23,6 +23,7 @@ mod own_dir;
 mod policy;
 mod precompile;
 mod probe;
+mod promised;
 mod refused;
 mod report;
 mod seen;

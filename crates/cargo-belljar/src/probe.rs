@@ -137,7 +137,8 @@ impl Probe {
         let probing =
             Probing { package: self.package.clone(), circumstances, reports: reports_dir.to_owned() };
         let lockfile = workspace.root.join("Cargo.lock");
-        let (plan, env) = build::prepare(&call, &workspace, &lockfile, &Build::Probed(&probing))?;
+        let (plan, env) =
+            build::prepare(&call, &workspace, &lockfile, &Build::Probed(&probing))?.guests_first()?;
         self.is_in(&plan)?;
 
         let dir = policy::stamps(&belljar_dir);

@@ -1,6 +1,8 @@
 //! How belljar speaks: to people, on standard error, in cargo's own manner.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstream::ColorChoice;
 use anstyle::{AnsiColor, Style};
@@ -26,9 +28,27 @@ pub(crate) fn choose_colours(argument: Option<&str>) {
     .write_global();
 }
 
+/// cargo writes to the same terminal, where its bar of progress may stand in the line.
+static BESIDE_CARGO: AtomicBool = AtomicBool::new(false);
+
+/// From now on, cargo shows its progress too.
+pub(crate) fn beside_cargo() {
+    BESIDE_CARGO.store(std::io::stderr().is_terminal(), Ordering::Relaxed);
+}
+
+/// cargo has ended.
+pub(crate) fn alone() {
+    BESIDE_CARGO.store(false, Ordering::Relaxed);
+}
+
+/// What makes room for a line: nothing, or cargo's bar goes.
+fn room() -> &'static str {
+    if BESIDE_CARGO.load(Ordering::Relaxed) { "\r\x1b[K" } else { "" }
+}
+
 /// A status line as cargo writes them: a right-aligned verb, then what it is about.
 pub(crate) fn status(verb: &str, what: impl std::fmt::Display) {
-    anstream::eprintln!("{STATUS}{verb:>12}{STATUS:#} {what}");
+    anstream::eprintln!("{}{STATUS}{verb:>12}{STATUS:#} {what}", room());
 }
 
 /// Writes a warning.
@@ -38,7 +58,7 @@ pub(crate) fn warning(what: impl std::fmt::Display) {
 
 /// Writes a note.
 pub(crate) fn note(what: impl std::fmt::Display) {
-    anstream::eprintln!("{NOTE}note{NOTE:#}: {what}");
+    anstream::eprintln!("{}{NOTE}note{NOTE:#}: {what}", room());
 }
 
 /// Writes an error with its causes, and returns the exit code of a failed build.

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use belljar_guest::GuestRecord;
 use belljar_plan::{Package, Plan, RustcArgs};
 use belljar_policy::Places;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -13,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::own_dir::{OwnDir, advice, is_digest_json};
 use crate::probe::Probing;
+use crate::promised::{Guest, Promise};
 use crate::{policy, seen};
 
 /// Environment variable with the path of the session file.
@@ -28,7 +28,7 @@ pub(crate) struct Session {
     belljar: String,
     plan: Plan,
     /// One per macro of the plan, in its order.
-    records: Vec<GuestRecord>,
+    guests: Vec<Guest>,
     pub(crate) workspace_root: Utf8PathBuf,
     /// Where the project's policy is, unless the project is somebody else's who is not to say what is granted.
     pub(crate) policy_root: Option<Utf8PathBuf>,
@@ -55,7 +55,7 @@ pub(crate) struct SessionError {
 impl Session {
     pub(crate) fn new(
         plan: Plan,
-        records: Vec<GuestRecord>,
+        guests: Vec<Guest>,
         workspace_root: Utf8PathBuf,
         policy_root: Option<Utf8PathBuf>,
         belljar_dir: Utf8PathBuf,
@@ -63,7 +63,7 @@ impl Session {
     ) -> Self {
         let belljar = belljar_guest::version_line();
         let (places, variables) = (policy::places(policy_root.as_deref()), seen::variables());
-        Self { places, variables, belljar, plan, records, workspace_root, policy_root, belljar_dir, probing }
+        Self { places, variables, belljar, plan, guests, workspace_root, policy_root, belljar_dir, probing }
     }
 
     /// Where it is noted which units were left empty.
@@ -95,7 +95,7 @@ impl Session {
             return None;
         }
         let session: Self = serde_json::from_slice(&json).ok()?;
-        let whole = session.records.len() == session.plan.macros.len();
+        let whole = session.guests.len() == session.plan.macros.len();
         (whole && session.belljar == belljar_guest::version_line()).then_some(session)
     }
 
@@ -108,8 +108,17 @@ impl Session {
         self.plan.package(args, cwd, named)
     }
 
-    pub(crate) fn record(&self, args: &RustcArgs, cwd: &Utf8Path) -> Option<&GuestRecord> {
-        self.plan.find_macro(args, cwd).map(|i| &self.records[i])
+    /// The guest of this macro's unit.
+    pub(crate) fn guest(&self, args: &RustcArgs, cwd: &Utf8Path) -> Option<&Guest> {
+        self.plan.find_macro(args, cwd).and_then(|i| self.guests.get(i))
+    }
+
+    /// The guests that were still to be built when cargo was started.
+    pub(crate) fn promises(&self) -> impl Iterator<Item = &Promise> {
+        self.guests.iter().filter_map(|guest| match guest {
+            Guest::Promised(promise) => Some(promise),
+            Guest::Made(_) => None,
+        })
     }
 }
 

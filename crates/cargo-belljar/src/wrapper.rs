@@ -19,7 +19,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus};
 use std::sync::{Arc, OnceLock};
 
-use belljar_expander::{Cache, Config, Expander, Recorder, Tape};
+use belljar_expander::{Awaited, Cache, Config, Expander, Recorder, Tape};
 use belljar_guest::{GuestRecord, shim};
 use belljar_plan::{CrateKind, RustcArgs, RustcCall};
 use belljar_policy::{Calling, Policy, PolicyError};
@@ -28,6 +28,7 @@ use belljar_wire::message;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::own_dir::advice;
+use crate::promised::{Guest, Promise};
 use crate::session::{self, Session};
 use crate::{cache, interrupt, policy, report};
 use afterwards::{Compilation, Stamped};
@@ -51,6 +52,8 @@ enum WrapperError {
         "an empty artifact could not be written to {path}: {source}{}", advice(.source, "check the target directory's disk and rights")
     )]
     Empty { path: Utf8PathBuf, source: std::io::Error },
+    #[error("{name}: its module was not made\nnext: `cargo belljar` says why, below or above")]
+    NotMade { name: String },
     #[error(transparent)]
     Command(#[from] crate::build::CommandError),
     #[error(transparent)]
@@ -144,7 +147,10 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
     let command = command(compilers, given_args);
     let probing = session.as_ref().and_then(|session| session.probing.as_ref());
     let tape = probing.map(|probing| Arc::new(Tape::of(vec![probing.package.clone()])));
-    let serving = Serving { tape, ..Serving::default() };
+    let promises: Vec<Promise> = session.iter().flat_map(|session| session.promises()).cloned().collect();
+    let awaited =
+        (!promises.is_empty()).then(|| Awaited::new(move || promises.iter().for_each(Promise::settle)));
+    let serving = Serving { tape, awaited, ..Serving::default() };
     let status = with_expander(command, &name(compilers), &serving, move || Policy::load(calling, &places))?;
     compilation.finish(&serving.recorder, status.success())?;
     serving.settle();
@@ -264,8 +270,11 @@ fn compile_shim(
     // Shims are compiled by rustc itself, also under clippy: there is nothing of the user's in them.
     let rustc = compilers.last().map(Path::new).and_then(Utf8Path::from_path).unwrap_or("rustc".into());
     let toolchain = belljar_guest::toolchain::find(&store, rustc)?;
-    let record: GuestRecord = match session.and_then(|session| session.record(unit, cwd)) {
-        Some(record) => record.clone(),
+    let record: GuestRecord = match session.and_then(|session| session.guest(unit, cwd)) {
+        Some(Guest::Made(record)) => record.clone(),
+        Some(Guest::Promised(promise)) => promise
+            .wait(&store)?
+            .ok_or_else(|| WrapperError::NotMade { name: unit.crate_name.clone().unwrap_or_default() })?,
         None => crate::build::guest_on_demand(&store, &toolchain, unit, cwd, session)?,
     };
     let host = belljar_guest::inside::host(&store, &toolchain)?;
@@ -290,6 +299,8 @@ fn compile_shim(
 struct Serving {
     recorder: Arc<Recorder>,
     tape: Option<Arc<Tape>>,
+    /// Modules that are still being made.
+    awaited: Option<Awaited>,
     /// Set by the first of them, when a shim wants something.
     cache: Arc<OnceLock<Option<Cache>>>,
 }
@@ -348,8 +359,8 @@ fn serve(
     match prepared {
         Ok((policy, store)) => {
             let cache = serving.cache.get_or_init(|| cache::of_environment(&store)).clone();
-            let Serving { recorder, tape, .. } = serving;
-            let config = Config { recorder, tape, cache, ..Config::of_environment(store, policy) };
+            let Serving { recorder, tape, awaited, .. } = serving;
+            let config = Config { recorder, tape, cache, awaited, ..Config::of_environment(store, policy) };
             if let Err(error) = Expander::new(config).serve(stream) {
                 report::error(&error);
             }

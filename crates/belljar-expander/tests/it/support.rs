@@ -118,6 +118,7 @@ impl Shim {
             moved: None,
             recorder: Arc::default(),
             tape: None,
+            awaited: None,
             cache: None,
         };
         change(&mut config);

@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "each test program uses some of it")]
 
+pub mod held;
 pub mod store;
 
 use std::path::{Path, PathBuf};
