@@ -3,7 +3,9 @@
 //! Every measure takes its samples in pairs, native then sealed, so that a machine that becomes slower or faster in
 //! between does not favour one. A line's value is the median of its samples. docs/bench.md says how each is taken.
 
+mod instructions;
 mod measure;
+mod plot;
 mod processes;
 mod subject;
 
@@ -26,6 +28,15 @@ pub(crate) struct Args {
     /// Also write the result as a JSON list
     #[arg(long, value_name = "FILE")]
     json: Option<Utf8PathBuf>,
+    /// Also draw the ratios
+    #[arg(long, value_name = "FILE")]
+    svg: Option<Utf8PathBuf>,
+    /// Take no time: count instructions of the token path, and hold them against the committed numbers
+    #[arg(long, conflicts_with_all = ["only", "json", "svg", "release", "belljar"])]
+    check: bool,
+    /// With `--check`: what is counted are the numbers from now on
+    #[arg(long, requires = "check")]
+    write: bool,
     /// How many pairs to take for each measure
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     samples: u32,
@@ -43,6 +54,12 @@ pub(crate) struct Args {
 pub(crate) enum Measure {
     /// A clean check of the sample, modules in the store
     CleanCheck,
+    /// The same of a small published application
+    CleanCheckSmall,
+    /// The same of one of middle size
+    CleanCheckMedium,
+    /// The same of a large one
+    CleanCheckLarge,
     /// The same, the very first time on a machine
     FirstCheck,
     /// A check after touching a crate with 300 derives
@@ -57,6 +74,16 @@ pub(crate) enum Measure {
     ExpansionAgainstRustc,
     /// A check after touching that crate, against rustc's own cache
     CheckAgainstRustc,
+    /// Macro expansion of 300 derives of which none is remembered, against native as cargo builds it by default
+    Uncached,
+    /// The same against native and optimised
+    UncachedAgainstOptimised,
+    /// Time per derive, remembered, in a crate with 10,000 of them, against one with 300
+    ManyDerives,
+    /// Macro expansion of one struct with 1,000 fields, remembered, against native
+    WideStruct,
+    /// The same, not remembered
+    WideStructUncached,
     /// Bytes of a remembered derive, compressed
     EntrySize,
     /// Peak memory of the wrapper that serves 300 expansions
@@ -66,8 +93,11 @@ pub(crate) enum Measure {
 }
 
 impl Measure {
-    const ALL: [Measure; 11] = [
+    const ALL: [Measure; 19] = [
         Measure::CleanCheck,
+        Measure::CleanCheckSmall,
+        Measure::CleanCheckMedium,
+        Measure::CleanCheckLarge,
         Measure::FirstCheck,
         Measure::TouchedCheck,
         Measure::SmallExpansion,
@@ -75,6 +105,11 @@ impl Measure {
         Measure::ExpansionPhase,
         Measure::ExpansionAgainstRustc,
         Measure::CheckAgainstRustc,
+        Measure::Uncached,
+        Measure::UncachedAgainstOptimised,
+        Measure::ManyDerives,
+        Measure::WideStruct,
+        Measure::WideStructUncached,
         Measure::EntrySize,
         Measure::WrapperMemory,
         Measure::ShimCompile,
@@ -83,6 +118,9 @@ impl Measure {
     fn id(self) -> &'static str {
         match self {
             Measure::CleanCheck => "clean-check",
+            Measure::CleanCheckSmall => "clean-check-small",
+            Measure::CleanCheckMedium => "clean-check-medium",
+            Measure::CleanCheckLarge => "clean-check-large",
             Measure::FirstCheck => "first-check",
             Measure::TouchedCheck => "touched-check",
             Measure::SmallExpansion => "small-expansion",
@@ -90,6 +128,11 @@ impl Measure {
             Measure::ExpansionPhase => "expansion-phase",
             Measure::ExpansionAgainstRustc => "expansion-against-rustc",
             Measure::CheckAgainstRustc => "check-against-rustc",
+            Measure::Uncached => "uncached",
+            Measure::UncachedAgainstOptimised => "uncached-against-optimised",
+            Measure::ManyDerives => "many-derives",
+            Measure::WideStruct => "wide-struct",
+            Measure::WideStructUncached => "wide-struct-uncached",
             Measure::EntrySize => "entry-size",
             Measure::WrapperMemory => "wrapper-memory",
             Measure::ShimCompile => "shim-compile",
@@ -99,8 +142,18 @@ impl Measure {
     /// The unit of value and limit.
     fn unit(self) -> &'static str {
         match self {
-            Measure::CleanCheck | Measure::FirstCheck | Measure::TouchedCheck => "× native",
-            Measure::ExpansionPhase => "× native",
+            Measure::CleanCheck
+            | Measure::CleanCheckSmall
+            | Measure::CleanCheckMedium
+            | Measure::CleanCheckLarge
+            | Measure::FirstCheck
+            | Measure::TouchedCheck
+            | Measure::ExpansionPhase
+            | Measure::Uncached
+            | Measure::WideStruct
+            | Measure::WideStructUncached => "× native",
+            Measure::UncachedAgainstOptimised => "× optimised",
+            Measure::ManyDerives => "× 300's",
             Measure::ExpansionAgainstRustc | Measure::CheckAgainstRustc => "× rustc's",
             Measure::SmallExpansion | Measure::RememberedExpansion => "µs",
             Measure::EntrySize => "kB",
@@ -113,13 +166,19 @@ impl Measure {
     fn limit(self) -> f64 {
         match self {
             Measure::CleanCheck => 0.70,
-            Measure::FirstCheck => 2.0,
+            Measure::CleanCheckSmall | Measure::CleanCheckMedium | Measure::CleanCheckLarge => 0.65,
+            Measure::FirstCheck => 1.3,
             Measure::TouchedCheck => 0.85,
             Measure::SmallExpansion => 150.0,
             Measure::RememberedExpansion => 60.0,
             Measure::ExpansionPhase => 0.45,
             Measure::ExpansionAgainstRustc => 1.15,
             Measure::CheckAgainstRustc => 1.0,
+            Measure::Uncached => 0.70,
+            Measure::UncachedAgainstOptimised => 1.5,
+            Measure::ManyDerives => 1.1,
+            Measure::WideStruct => 0.45,
+            Measure::WideStructUncached => 0.70,
             Measure::EntrySize => 2.0,
             Measure::WrapperMemory => 80.0,
             Measure::ShimCompile => 250.0,
@@ -141,6 +200,10 @@ pub(crate) enum BenchError {
     Expansions(#[from] belljar_store::Problem),
     #[error("`{command}` printed no time for macro expansion")]
     NoPhase { command: String },
+    #[error("can't find the source of {name} {version}")]
+    Published { name: &'static str, version: &'static str, source: Option<cargo_metadata::Error> },
+    #[error("callgrind did not say how many instructions it counted")]
+    NoCount,
     #[error("saw no process that {what}; is `/proc` readable?")]
     NoProcess { what: &'static str },
 }
@@ -187,17 +250,21 @@ impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = if self.ok { "ok" } else { "SHORT" };
         let (id, value, limit, unit) = (self.id.id(), self.value, self.limit, self.unit);
-        write!(f, "{id:<23} {value:>9.2} {limit:>9.2} {unit:<9} {verdict:<6} {}", self.detail)
+        write!(f, "{id:<26} {value:>9.2} {limit:>9.2} {unit:<11} {verdict:<6} {}", self.detail)
     }
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, BenchError> {
+    if args.check {
+        let fits = instructions::check(args.write)?;
+        return Ok(if fits { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     let belljar = match &args.belljar {
         Some(path) => path.clone(),
         None => project::build_belljar(args.release)?,
     };
     let bench = Bench::new(belljar, project::scratch("bench")?)?;
-    println!("{:<23} {:>9} {:>9} {:<9} {:<6}", "measure", "value", "at most", "unit", "");
+    println!("{:<26} {:>9} {:>9} {:<11} {:<6}", "measure", "value", "at most", "unit", "");
     let mut lines = Vec::new();
     for measure in Measure::ALL {
         if args.only.is_empty() || args.only.contains(&measure) {
@@ -211,6 +278,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, BenchError> {
             serde_json::to_string_pretty(&lines).expect("lines have string keys and finite numbers");
         json.push('\n');
         fs::write(path, json).map_err(|source| BenchError::File { path: path.clone(), source })?;
+    }
+    if let Some(path) = &args.svg {
+        let file = |source| BenchError::File { path: path.clone(), source };
+        fs::write(path, plot::svg(&lines)).map_err(file)?;
     }
     let short = lines.iter().filter(|line| !line.ok).count();
     println!("{} measures, {short} short of their limit", lines.len());

@@ -32,6 +32,7 @@ pub(crate) fn build_from(
     let handles = input.handles();
     let mut spans = Spans::read(&mut r, input)?;
     let derived = spans.derived.len() as u32;
+    let mut idents = Idents::new();
     let mut literals = HashMap::new();
     let mut named: Vec<Rc<Text>> = Vec::new();
     let mut open = Vec::new();
@@ -79,8 +80,7 @@ pub(crate) fn build_from(
                 level.extend(text.ok_or_else(|| bad("a number of a text before it"))?.stream());
             }
             OutTree::Ident { text, raw, span } => {
-                let span = spans.get(span)?;
-                let ident = if raw { Ident::new_raw(text, span) } else { Ident::new(text, span) };
+                let ident = idents.made(text, raw, spans.get(span)?);
                 level.trees.push(TokenTree::Ident(ident));
             }
             OutTree::Punct { ch, joint, span } => {
@@ -111,6 +111,46 @@ pub(crate) fn build_from(
         if r.pos() > level.end {
             return Err(bad("a group as long as it says"));
         }
+    }
+}
+
+/// Identifiers of this output that were made before. A macro writes few different ones many times, and each is checked and
+/// interned when it is made; a copy is not.
+struct Idents<'a> {
+    /// One for each [`Idents::slot`]: the last one made.
+    made: Vec<Option<(&'a str, Ident)>>,
+}
+
+impl<'a> Idents<'a> {
+    /// Enough for an output of serde's; a power of two.
+    const SLOTS: usize = 256;
+
+    fn new() -> Self {
+        Self { made: vec![const { None }; Self::SLOTS] }
+    }
+
+    fn made(&mut self, text: &'a str, raw: bool, span: Span) -> Ident {
+        if raw {
+            return Ident::new_raw(text, span);
+        }
+        let made = &mut self.made[Self::slot(text)];
+        match made {
+            Some((there, ident)) if *there == text => {
+                let mut ident = ident.clone();
+                ident.set_span(span);
+                ident
+            }
+            _ => made.insert((text, Ident::new(text, span))).1.clone(),
+        }
+    }
+
+    /// Names of one output mostly differ in their length, their beginning and their end.
+    fn slot(text: &str) -> usize {
+        let bytes = text.as_bytes();
+        let at = |i: usize| bytes.get(i).map_or(0, |byte| usize::from(*byte));
+        let (len, last) = (bytes.len(), bytes.len().wrapping_sub(1));
+        let mixed = at(0) ^ (at(last) << 3) ^ (at(len / 2) << 1) ^ (len << 4) ^ at(2);
+        mixed % Self::SLOTS
     }
 }
 
@@ -163,6 +203,9 @@ pub(crate) struct Spans<'a> {
     input: &'a Input,
     derived: Vec<Derived>,
     made: Vec<Option<Span>>,
+    /// Kept, for to ask for one takes longer than all else here.
+    call_site: Span,
+    mixed_site: Span,
 }
 
 impl<'a> Spans<'a> {
@@ -170,7 +213,7 @@ impl<'a> Spans<'a> {
     pub(crate) fn read(r: &mut Reader<'_>, input: &'a Input) -> Result<Self, Malformed> {
         let derived = tokens::read_derived(r, input.handles())?;
         let made = vec![None; derived.len()];
-        Ok(Self { input, derived, made })
+        Ok(Self { input, derived, made, call_site: Span::call_site(), mixed_site: Span::mixed_site() })
     }
 
     /// Reads one span and finds it.
@@ -192,8 +235,8 @@ impl<'a> Spans<'a> {
     /// A span that is there already.
     fn known(&self, span: WireSpan) -> Option<Span> {
         match span.resolve(self.input.handles()) {
-            SpanRef::CallSite => Some(Span::call_site()),
-            SpanRef::MixedSite => Some(Span::mixed_site()),
+            SpanRef::CallSite => Some(self.call_site),
+            SpanRef::MixedSite => Some(self.mixed_site),
             SpanRef::Handle(handle) => self.input.span(handle),
             SpanRef::Derived(n) => *self.made.get(n as usize)?,
         }

@@ -41,6 +41,8 @@ enum Side {
     Sealed,
     /// Native, with rustc's own cache of derives.
     RustcsCache,
+    /// Native, with macros optimised.
+    Optimised,
 }
 
 impl Side {
@@ -49,6 +51,7 @@ impl Side {
             Side::Native => "native",
             Side::Sealed => "sealed",
             Side::RustcsCache => "rustc's",
+            Side::Optimised => "optimised",
         }
     }
 }
@@ -86,7 +89,7 @@ impl Bench {
         self.warm(measure)?;
         (1..=count)
             .map(|n| match measure {
-                Measure::CleanCheck => self.clean_check(),
+                Measure::CleanCheck => self.clean_check(&self.sample),
                 Measure::FirstCheck => self.first_check(n),
                 Measure::TouchedCheck => self.touched_check(n),
                 Measure::SmallExpansion => self.small_expansion(n, false),
@@ -94,6 +97,14 @@ impl Bench {
                 Measure::ExpansionPhase => self.expansion_phase(n, Side::Native),
                 Measure::ExpansionAgainstRustc => self.expansion_phase(n, Side::RustcsCache),
                 Measure::CheckAgainstRustc => self.check_against_rustc(n),
+                Measure::CleanCheckSmall | Measure::CleanCheckMedium | Measure::CleanCheckLarge => {
+                    self.clean_check(&self.published(measure)?)
+                }
+                Measure::Uncached => self.uncached(n, Side::Native),
+                Measure::UncachedAgainstOptimised => self.uncached(n, Side::Optimised),
+                Measure::ManyDerives => self.many_derives(n),
+                Measure::WideStruct => self.wide_struct(n, true),
+                Measure::WideStructUncached => self.wide_struct(n, false),
                 Measure::EntrySize => self.entry_size(),
                 Measure::WrapperMemory => self.wrapper_memory(n),
                 Measure::ShimCompile => self.shim_compile(),
@@ -107,7 +118,14 @@ impl Bench {
             Measure::CleanCheck | Measure::ShimCompile => {
                 self.run(Side::Sealed, &self.sample, &["check"], |_| {})?;
             }
+            Measure::CleanCheckSmall | Measure::CleanCheckMedium | Measure::CleanCheckLarge => {
+                self.run(Side::Sealed, &self.published(measure)?, &["check"], |_| {})?;
+            }
             Measure::FirstCheck => {}
+            Measure::Uncached => drop(self.uncached(0, Side::Native)?),
+            Measure::UncachedAgainstOptimised => drop(self.uncached(0, Side::Optimised)?),
+            Measure::ManyDerives => drop(self.many_derives(0)?),
+            Measure::WideStruct | Measure::WideStructUncached => drop(self.wide_struct(0, true)?),
             Measure::TouchedCheck => {
                 self.touched_check(0)?;
             }
@@ -125,12 +143,59 @@ impl Bench {
         Ok(())
     }
 
-    fn clean_check(&self) -> Result<Sample, BenchError> {
+    fn clean_check(&self, project: &Utf8Path) -> Result<Sample, BenchError> {
         let clean = |side| -> Result<Duration, BenchError> {
-            remove(&self.target(side, &self.sample))?;
-            self.timed(side, &self.sample, &["check"], |_| {})
+            remove(&self.target(side, project))?;
+            self.timed(side, project, &["check"], |_| {})
         };
         Ok(Sample::ratio(clean(Side::Native)?, clean(Side::Sealed)?))
+    }
+
+    /// The published application of that measure, as its authors lock it.
+    fn published(&self, measure: Measure) -> Result<Utf8PathBuf, BenchError> {
+        let (name, version) = match measure {
+            Measure::CleanCheckMedium => subject::MEDIUM,
+            Measure::CleanCheckLarge => subject::LARGE,
+            _ => subject::SMALL_APPLICATION,
+        };
+        let project = self.scratch.join("projects").join(format!("{name}-{version}"));
+        if project.is_dir() {
+            return Ok(project);
+        }
+        let finder = self.scratch.join("projects/finder");
+        let io = |path: &Utf8Path| {
+            let path = path.to_owned();
+            move |source| BenchError::File { path, source }
+        };
+        let (manifest, root) = (finder.join("Cargo.toml"), finder.join("src/lib.rs"));
+        fs::create_dir_all(finder.join("src")).map_err(io(&finder))?;
+        fs::write(&manifest, subject::finder(name, version)).map_err(io(&manifest))?;
+        fs::write(&root, "").map_err(io(&root))?;
+        let metadata = cargo_metadata::MetadataCommand::new()
+            .current_dir(&finder)
+            // A package that is no library is only listed as a dependency on its programs. Nothing is compiled by this.
+            .other_options(["-Zbindeps".to_owned()])
+            .env("RUSTC_BOOTSTRAP", "1")
+            .exec()
+            .map_err(|source| BenchError::Published { name, version, source: Some(source) })?;
+        let package = metadata.packages.iter().find(|package| package.name.as_str() == name);
+        let source = package.and_then(|package| package.manifest_path.parent());
+        copy(source.ok_or(BenchError::Published { name, version, source: None })?, &project)?;
+        // It stands below this repository's own workspace.
+        let manifest = project.join("Cargo.toml");
+        let text = fs::read_to_string(&manifest).map_err(io(&manifest))?;
+        fs::write(&manifest, format!("{text}\n[workspace]\n")).map_err(io(&manifest))?;
+        self.run(Side::Native, &project, &["fetch"], |_| {})?;
+        for macro_package in subject::needs(name) {
+            let reason = ["--reason", "measured with what it needs"];
+            self.run(
+                Side::Sealed,
+                &project,
+                &[&["allow", macro_package, "--known"][..], &reason].concat(),
+                |_| {},
+            )?;
+        }
+        Ok(project)
     }
 
     /// As after `cargo belljar setup` on a machine that has never built anything sealed: a home of its own, with nothing
@@ -154,7 +219,7 @@ impl Bench {
     }
 
     fn touched_check(&self, n: u32) -> Result<Sample, BenchError> {
-        self.write("derives", &subject::derives(n))?;
+        self.write("derives", &subject::derives(subject::DERIVES, n))?;
         let check = ["check", "--package", "derives"];
         let native = self.timed(Side::Native, &self.generated, &check, |_| {})?;
         let sealed = self.timed(Side::Sealed, &self.generated, &check, |_| {})?;
@@ -164,7 +229,7 @@ impl Bench {
     /// rustc's own time for macro expansion of a crate, in seconds.
     fn phase(&self, side: Side, package: &str, remember: bool) -> Result<f64, BenchError> {
         let mut call =
-            vec!["rustc", "--package", package, "--lib", "--profile", "dev", "--", "-Ztime-passes"];
+            vec!["rustc", "--package", package, "--lib", "--profile", "check", "--", "-Ztime-passes"];
         call.extend((side == Side::RustcsCache).then_some(RUSTCS_CACHE));
         let output = self.run(side, &self.generated, &call, |command| {
             // For the crate that is measured alone: its macro sees the stable compiler.
@@ -187,13 +252,39 @@ impl Bench {
 
     /// Of the crate with 300 derives, after its source has changed: sealed, with all of them remembered, over `other`.
     fn expansion_phase(&self, n: u32, other: Side) -> Result<Sample, BenchError> {
-        self.write("derives", &subject::derives(n))?;
-        let phase = |side| self.phase(side, "derives", true).map(Duration::from_secs_f64);
+        self.write("derives", &subject::derives(subject::DERIVES, n))?;
+        self.phases(other, true)
+    }
+
+    /// The same, with none of them remembered.
+    fn uncached(&self, n: u32, other: Side) -> Result<Sample, BenchError> {
+        self.write("derives", &subject::derives(subject::DERIVES, n))?;
+        self.phases(other, false)
+    }
+
+    /// Of a crate with one struct of 1,000 fields, after its source has changed.
+    fn wide_struct(&self, n: u32, remember: bool) -> Result<Sample, BenchError> {
+        self.write("derives", &subject::wide(subject::FIELDS, n))?;
+        self.phases(Side::Native, remember)
+    }
+
+    fn phases(&self, other: Side, remember: bool) -> Result<Sample, BenchError> {
+        let phase = |side| self.phase(side, "derives", remember).map(Duration::from_secs_f64);
         Ok(Sample::ratio(phase(other)?, phase(Side::Sealed)?))
     }
 
+    /// The phase of a crate with 10,000 derives over that of one with 300, each divided by its number of derives.
+    fn many_derives(&self, n: u32) -> Result<Sample, BenchError> {
+        let per_derive = |derives: usize| -> Result<f64, BenchError> {
+            self.write("derives", &subject::derives(derives, n))?;
+            Ok(self.phase(Side::Sealed, "derives", true)? / derives as f64)
+        };
+        let (few, many) = (per_derive(subject::DERIVES)?, per_derive(subject::MANY)?);
+        Ok(Sample::single(many / few))
+    }
+
     fn check_against_rustc(&self, n: u32) -> Result<Sample, BenchError> {
-        self.write("derives", &subject::derives(n))?;
+        self.write("derives", &subject::derives(subject::DERIVES, n))?;
         // `cargo rustc` compiles as `check` does with this profile, and takes flags for this crate alone.
         let call = ["rustc", "--package", "derives", "--lib", "--profile", "check"];
         let timed = |side, call: &[&str]| {
@@ -212,7 +303,7 @@ impl Bench {
         let toolchains = Store::open_default()?.dir(Area::Toolchains);
         let store = Store::open(&home)?;
         copy(&toolchains, &store.dir(Area::Toolchains))?;
-        self.write("derives", &subject::derives(0))?;
+        self.write("derives", &subject::derives(subject::DERIVES, 0))?;
         remove(&self.target(Side::Sealed, &self.generated))?;
         self.run(Side::Sealed, &self.generated, &["check", "--package", "derives"], |command| {
             command.env("BELLJAR_HOME", &home);
@@ -223,7 +314,7 @@ impl Bench {
     }
 
     fn wrapper_memory(&self, n: u32) -> Result<Sample, BenchError> {
-        self.write("derives", &subject::derives(n))?;
+        self.write("derives", &subject::derives(subject::DERIVES, n))?;
         let seen = self.watched(&self.generated, &["check", "--package", "derives"])?;
         seen.iter()
             .filter(|seen| seen.option("--crate-name") == Some("derives"))
@@ -281,7 +372,7 @@ impl Bench {
         change: impl FnOnce(&mut Command),
     ) -> Result<Output, BenchError> {
         let (program, prefix): (OsString, _) = match side {
-            Side::Native | Side::RustcsCache => (project::cargo(), None),
+            Side::Native | Side::RustcsCache | Side::Optimised => (project::cargo(), None),
             Side::Sealed => (self.belljar.clone().into(), Some("belljar")),
         };
         let mut command = project::command(&program);
@@ -290,6 +381,9 @@ impl Bench {
             .args(prefix)
             .args(call)
             .env("CARGO_TARGET_DIR", self.target(side, project));
+        if side == Side::Optimised {
+            command.env("CARGO_PROFILE_DEV_BUILD_OVERRIDE_OPT_LEVEL", "3");
+        }
         // Nothing to load over the network while time is taken; only `fetch` may.
         if call != ["fetch"] {
             command.env("CARGO_NET_OFFLINE", "true");

@@ -5,17 +5,44 @@ use std::fmt::Write as _;
 /// Derives in the crate that is touched.
 pub(crate) const DERIVES: usize = 300;
 
+/// Derives in the crate that shows whether their number matters.
+pub(crate) const MANY: usize = 10_000;
+
+/// Fields of the struct that is a crate's only one.
+pub(crate) const FIELDS: usize = 1_000;
+
+/// Published applications with many macros: name and version. Each brings its lockfile.
+pub(crate) const SMALL_APPLICATION: (&str, &str) = ("zoxide", "0.10.0");
+pub(crate) const MEDIUM: (&str, &str) = ("just", "1.59.0");
+pub(crate) const LARGE: (&str, &str) = ("cargo-nextest", "0.9.151");
+
+/// The macro packages of a published application that need what belljar knows they need.
+pub(crate) fn needs(application: &str) -> &'static [&'static str] {
+    match application {
+        "zoxide" => &["askama_macros"],
+        _ => &[],
+    }
+}
+
+/// A package by which cargo finds the source of a program.
+pub(crate) fn finder(name: &str, version: &str) -> String {
+    let dependency = format!("{name} = {{ version = \"={version}\", artifact = \"bin\" }}");
+    format!(
+        "[package]\nname = \"finder\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\n{dependency}\n"
+    )
+}
+
 /// Small expansions in the crate that is made of them.
 pub(crate) const SMALL: usize = 2000;
 
-/// `DERIVES` structs of eight fields with `derive(Deserialize)`. `touched` changes what the crate says, so that neither
+/// `count` structs of eight fields with `derive(Deserialize)`. `touched` changes what the crate says, so that neither
 /// cargo nor rustc can take it for the same. Nothing is moved by it: rustc's own cache counts places.
-pub(crate) fn derives(touched: u32) -> String {
+pub(crate) fn derives(count: usize, touched: u32) -> String {
     let mut source = format!(
         "//! Generated.\n\nuse serde::Deserialize;\n\npub const TOUCHED: u32 = {:06};\n",
         touched + 1
     );
-    for n in 0..DERIVES {
+    for n in 0..count {
         write!(
             source,
             "
@@ -38,6 +65,20 @@ pub struct Record{n} {{
         )
         .expect("a string takes everything");
     }
+    source
+}
+
+/// One struct with `count` fields and `derive(Deserialize)`.
+pub(crate) fn wide(count: usize, touched: u32) -> String {
+    let mut source = format!(
+        "//! Generated.\n\nuse serde::Deserialize;\n\npub const TOUCHED: u32 = {:06};\n\n#[derive(Debug, Deserialize)]\npub struct Wide {{\n",
+        touched + 1
+    );
+    for n in 0..count {
+        writeln!(source, "    #[serde(default)]\n    pub field_{n}: Option<String>,")
+            .expect("a string takes everything");
+    }
+    source.push_str("}\n");
     source
 }
 
