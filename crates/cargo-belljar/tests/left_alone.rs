@@ -561,6 +561,37 @@ fn notes_of_belljar_are_shown_again_and_what_was_wanted_stays_on_record() {
 }
 
 #[test]
+fn of_clippy() {
+    let sealed = Sealed::new(workspace("clippy"));
+    sealed.project.file(
+        "shared/src/lib.rs",
+        "pub fn greeting() -> &'static str {\n    return asks::var!(\"GREETING\");\n}\n",
+    );
+    // The compiler that writes down what it does is not the one that runs.
+    let clippy = || {
+        let mut command = sealed.cargo(&["clippy", "--workspace"]);
+        run(&mut command).ok()
+    };
+    let metadata = || {
+        let is = |name: &str| name.ends_with(".made");
+        let made = support::files(&sealed.project.root().join("target/belljar/units"), is);
+        made.into_iter().map(|path| fs::read_to_string(path).unwrap()).collect::<Vec<_>>()
+    };
+    let warning = "warning: unneeded `return` statement";
+    assert!(clippy().stderr.contains(warning));
+    let before = metadata();
+    sealed.policy(&format!("# A comment.\n{POLICY}"));
+    let done = clippy();
+    assert!(done.stderr.contains(warning) && done.stderr.contains("Checking shared"), "{}", done.stderr);
+    assert_eq!(metadata(), before, "nothing is compiled");
+    assert!(!clippy().stderr.contains("Checking "));
+    sealed.policy(POLICY);
+    sealed.project.file("clippy.toml", "too-many-lines-threshold = 1\n");
+    assert!(clippy().stderr.contains(warning));
+    assert_ne!(metadata(), before, "settings that were not there");
+}
+
+#[test]
 fn with_the_command_where_plain_cargo_is_sealed_too() {
     let sealed = Sealed::new(workspace("both"));
     let check = || {

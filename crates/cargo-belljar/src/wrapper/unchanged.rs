@@ -13,6 +13,7 @@
 //! | `<unit>.made` | a name for its last compilation, written before that begins |
 //! | `<unit>.json` | what that depended on and left; not there when it can't be told |
 //! | `<unit>.kept` | a hard link to the program or library: cargo removes the others before it calls |
+//! | `swept` | its time: when it was last looked for links to what is nowhere else any more |
 //!
 //! | depends on | is as it was |
 //! |---|---|
@@ -37,10 +38,10 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use belljar_plan::{CrateKind, RustcArgs};
-use belljar_policy::Policy;
+use belljar_policy::{Calling, Policy};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +66,8 @@ const ENTRIES: usize = 4096;
 
 /// How deep.
 const DEPTH: usize = 40;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Seconds and nanoseconds since 1970.
 type Time = (i64, i64);
@@ -101,6 +104,8 @@ impl Known {
         let name = blake3::hash(of.as_bytes()).to_hex()[..32].to_owned();
         let begun = || {
             let dir = OwnDir::make(&self.dir)?;
+            // It only saves room.
+            let _ = sweep(&dir, SystemTime::now());
             dir.write(&self.made(), name.as_bytes(), None)?;
             self.remove(&dir)?;
             modified(&dir.metadata(&self.made())?)
@@ -150,6 +155,26 @@ impl Known {
     fn record(&self, dir: &OwnDir) -> Option<Record> {
         serde_json::from_slice(&dir.read(&self.json(), MAX).ok()?).ok()
     }
+}
+
+/// Once a day: what is kept of artifacts that somebody has removed, as `cargo clean -p` does, goes too.
+fn sweep(dir: &OwnDir, now: SystemTime) -> io::Result<()> {
+    const SWEPT: &str = "swept";
+    let is_old = |then: SystemTime| now.duration_since(then).is_ok_and(|age| age > DAY);
+    if dir.modified(SWEPT).is_ok_and(|then| !is_old(then)) {
+        return Ok(());
+    }
+    dir.write(SWEPT, b"", None)?;
+    for name in dir.names()?.iter().filter(|name| name.ends_with(".kept")) {
+        let is_nowhere_else = |metadata: Metadata| {
+            let changed = u64::try_from(metadata.ctime()).unwrap_or_default();
+            metadata.nlink() == 1 && is_old(UNIX_EPOCH + Duration::from_secs(changed))
+        };
+        if dir.metadata(name).is_ok_and(is_nowhere_else) {
+            dir.remove(name)?;
+        }
+    }
+    Ok(())
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -212,20 +237,28 @@ impl<'a> Call<'a> {
         compilation: &'a Compilation,
     ) -> Option<Self> {
         let Stamped::ByNobody { policy_files } = &compilation.stamped else { return None };
-        // Clippy has files of its own that nobody tells cargo of before they are there.
-        let [compiler] = compilers else { return None };
-        let is_rustc = Path::new(compiler).file_stem().is_some_and(|stem| stem == "rustc");
-        // `cargo fix` changes sources meanwhile; the other is a place for descriptions of targets.
-        let is_odd = |name: &OsStr| name.as_bytes().starts_with(b"__CARGO_FIX") || name == "RUST_TARGET_PATH";
+        let is_called =
+            |program: &OsString, name: &str| Path::new(program).file_stem().is_some_and(|stem| stem == name);
+        let is_known = match compilers {
+            [rustc] => is_called(rustc, "rustc"),
+            [clippy, rustc] => is_called(clippy, "clippy-driver") && is_called(rustc, "rustc"),
+            _ => false,
+        };
+        // `cargo fix` changes sources meanwhile; the others are places for descriptions of targets and for clippy's settings.
+        let is_odd = |name: &OsStr| {
+            name.as_bytes().starts_with(b"__CARGO_FIX")
+                || name == "RUST_TARGET_PATH"
+                || name == "CLIPPY_CONF_DIR"
+        };
         let is_odd = std::env::vars_os().any(|(name, _)| is_odd(&name));
         let (externs, checks) = (used(args)?, !unit.emit.iter().any(|emit| emit == "link"));
-        if !is_rustc || is_odd || !unit.json_artifacts || !compilation.json {
+        if !is_known || is_odd || !unit.json_artifacts || !compilation.json {
             return None;
         }
         let dir = OwnDir::make(&known.dir).ok()?;
         let externs = externs.into_iter().map(|path| Extern::now(&dir, &known.dir, cwd, path));
         let externs = externs.collect::<Option<_>>()?;
-        let key = key(compiler, args, cwd, compilation, !checks && unit.kind != CrateKind::Library)?;
+        let key = key(compilers, args, cwd, compilation, !checks && unit.kind != CrateKind::Library)?;
         let out_dir = cwd.join(unit.out_dir.as_ref()?);
         let dep_info = compilation.dep_info.as_deref()?;
         Some(Self {
@@ -468,12 +501,14 @@ impl<'a> Call<'a> {
             if policy_identities.contains(&(metadata.dev(), metadata.ino())) {
                 return None;
             }
-            // What belljar has just written for cargo is newer than what was compiled.
-            looking.is_own = own.iter().any(|own| file.starts_with(own));
             looking
                 .hasher
                 .update(&(file.as_str().len() as u64).to_le_bytes())
                 .update(file.as_str().as_bytes());
+            looking.is_own = false;
+            looking.add_links(path.as_std_path());
+            // What belljar has just written for cargo is newer than what was compiled.
+            looking.is_own = own.iter().any(|own| file.starts_with(own));
             match () {
                 () if metadata.is_file() => looking.add(&metadata),
                 () if metadata.is_dir() => {
@@ -517,6 +552,8 @@ struct Looking {
     newest: Option<Time>,
     is_own: bool,
     entries: usize,
+    /// Directories of which it is known whether they are links.
+    above: HashSet<PathBuf>,
 }
 
 impl Looking {
@@ -530,6 +567,18 @@ impl Looking {
             // Some file systems know seconds only, or every other.
             let changed = if nanoseconds == 0 { (seconds + 2, 0) } else { (seconds, nanoseconds) };
             self.newest = self.newest.max(Some(changed));
+        }
+    }
+
+    /// Links on the way to a file: one that leads elsewhere since the compiler has begun may have led there or here.
+    fn add_links(&mut self, path: &Path) {
+        for step in path.ancestors() {
+            if step != path && !self.above.insert(step.to_owned()) {
+                break;
+            }
+            if let Some(link) = step.symlink_metadata().ok().filter(Metadata::is_symlink) {
+                self.add(&link);
+            }
         }
     }
 
@@ -665,7 +714,7 @@ fn is_codegen(option: &str, links: bool) -> bool {
 
 /// A digest of what decides a compilation apart from files of the project.
 fn key(
-    compiler: &OsStr,
+    compilers: &[OsString],
     args: &[OsString],
     cwd: &Utf8Path,
     compilation: &Compilation,
@@ -678,9 +727,16 @@ fn key(
     add(FORMAT);
     add(belljar_guest::version_line().as_bytes());
     let linkers = ["cc", "ld"].iter().filter(|_| links).filter_map(|name| program(OsStr::new(name)));
-    for program in [program(compiler)?, std::env::current_exe().ok()?].into_iter().chain(linkers) {
+    let compilers = compilers.iter().map(|name| program(name)).collect::<Option<Vec<_>>>()?;
+    let is_clippy = compilers.len() > 1;
+    for program in compilers.into_iter().chain([std::env::current_exe().ok()?]).chain(linkers) {
         add(program.as_os_str().as_bytes());
         identity(&program.metadata().ok()?).iter().for_each(|part| add(&part.to_le_bytes()));
+    }
+    for path in of_clippy(&compilation.calling).filter(|_| is_clippy) {
+        add(path.as_os_str().as_bytes());
+        add(&[u8::from(path.exists())]);
+        path.metadata().iter().flat_map(identity).for_each(|part| add(&part.to_le_bytes()));
     }
     add(cwd.as_str().as_bytes());
     let mut args = args.iter();
@@ -712,6 +768,17 @@ fn key(
     Some(hasher.finalize().to_hex().to_string())
 }
 
+/// Files that clippy looks for and reads. Those that it finds are in the dep-info, but not those that it would find, and neither what
+/// `cargo metadata` reads for some lints. Source: `clippy_config::lookup_conf_file`, `clippy_lints::cargo`.
+fn of_clippy(calling: &Calling) -> impl Iterator<Item = PathBuf> {
+    let dir = calling.manifest_dir.as_deref().map(Path::new);
+    let root = calling.workspace_root.as_deref().map(Path::new);
+    let conf = dir.into_iter().flat_map(Path::ancestors);
+    let conf = conf.flat_map(|dir| ["clippy.toml", ".clippy.toml"].map(|name| dir.join(name)));
+    let of_cargo = dir.into_iter().chain(root);
+    conf.chain(of_cargo.flat_map(|dir| ["Cargo.toml", "Cargo.lock"].map(|name| dir.join(name))))
+}
+
 /// Whether a variable may have a say in what is compiled beside those that a dep-info names. Two differ in each run of cargo's; one
 /// says only whether the package was named on the command line.
 fn matters(name: &OsStr, links: bool) -> bool {
@@ -722,7 +789,8 @@ fn matters(name: &OsStr, links: bool) -> bool {
         session::VARIABLE,
         belljar_wire::message::SOCKET_VAR,
     ];
-    const BEGINNINGS: [&str; 6] = ["CARGO", "__CARGO", "RUST", "BELLJAR_", "LD_", "DYLD_"];
+    const BEGINNINGS: [&str; 8] =
+        ["CARGO", "__CARGO", "RUST", "BELLJAR_", "LD_", "DYLD_", "CLIPPY_", "__CLIPPY"];
     const NAMES: [&str; 3] = ["OUT_DIR", "SOURCE_DATE_EPOCH", "SDKROOT"];
     const OF_LINKERS: [&str; 6] =
         ["PATH", "LIBRARY_PATH", "COMPILER_PATH", "GCC_EXEC_PREFIX", "LDFLAGS", "SYSROOT"];
@@ -839,6 +907,29 @@ mod tests {
             assert!(!is(name, true), "{name}");
         }
         assert!(is("PATH", true) && !is("PATH", false));
+    }
+
+    #[test]
+    fn what_is_nowhere_else_goes_in_time() {
+        let temporary = tempfile::tempdir().unwrap();
+        let target = Utf8Path::from_path(temporary.path()).unwrap();
+        let dir = OwnDir::make(&target.join("belljar/units")).unwrap();
+        let artifact = target.join("liba.rlib");
+        for name in ["a-1", "b-1"] {
+            std::fs::write(&artifact, name).unwrap();
+            dir.keep(&format!("{name}.kept"), &artifact).unwrap();
+            std::fs::rename(&artifact, target.join(name)).unwrap();
+        }
+        std::fs::remove_file(target.join("b-1")).unwrap();
+        dir.write("b-1.made", b"", None).unwrap();
+        let days = |n| SystemTime::now() + n * DAY;
+        sweep(&dir, days(0)).unwrap();
+        assert!(dir.metadata("b-1.kept").is_ok(), "a build may just be about to put it back");
+        dir.set_modified("swept", days(2)).unwrap();
+        sweep(&dir, days(2)).unwrap();
+        assert!(dir.metadata("b-1.kept").is_ok(), "not so soon again");
+        sweep(&dir, days(4)).unwrap();
+        assert_eq!(dir.names().unwrap(), ["a-1.kept", "b-1.made", "swept"]);
     }
 
     #[test]
