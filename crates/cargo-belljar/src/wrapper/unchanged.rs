@@ -106,8 +106,8 @@ impl Known {
             let dir = OwnDir::make(&self.dir)?;
             // It only saves room.
             let _ = sweep(&dir, SystemTime::now());
-            dir.write(&self.made(), name.as_bytes(), None)?;
             self.remove(&dir)?;
+            dir.write(&self.made(), name.as_bytes(), None)?;
             modified(&dir.metadata(&self.made())?)
         };
         let at = begun().map_err(|source| AfterwardsError::Known { path: self.dir.clone(), source })?;
@@ -118,13 +118,14 @@ impl Known {
     pub(super) fn forget(&self) -> Result<(), AfterwardsError> {
         let forget = || {
             let Some(dir) = OwnDir::open(&self.dir)? else { return Ok(()) };
-            dir.remove(&self.made())?;
             self.remove(&dir)
         };
         forget().map_err(|source| AfterwardsError::Known { path: self.dir.clone(), source })
     }
 
+    /// One after the other, not by putting something in their place: some file systems write to the disk then, at once.
     fn remove(&self, dir: &OwnDir) -> io::Result<()> {
+        dir.remove(&self.made())?;
         dir.remove(&self.json())?;
         dir.remove(&self.kept())
     }
