@@ -452,12 +452,15 @@ impl<'a> Call<'a> {
             Ok(metadata) => time(&identity(&metadata)) <= newest,
             Err(_) => may_be_missing,
         };
-        let externs = record.externs.iter().flat_map(|other| {
-            ["rmeta", "rlib"].map(|ending| self.cwd.join(&other.path).with_extension(ending))
-        });
+        // Who is told to use the metadata has not waited for the library.
+        let with_metadata = |other: &Extern| {
+            let path = self.cwd.join(&other.path);
+            path.extension() == Some("rmeta") || is_older(path.with_extension("rmeta").as_std_path(), true)
+        };
         script.is_none_or(|script| is_older(&script, false))
-            && externs.into_iter().all(|path| is_older(path.as_std_path(), true))
-            && record.externs.iter().all(|other| is_older(self.cwd.join(&other.path).as_std_path(), false))
+            && record.externs.iter().all(|other| {
+                is_older(self.cwd.join(&other.path).as_std_path(), false) && with_metadata(other)
+            })
     }
 
     /// Looks at what a dep-info names. Where macros were called, files of the policy are among it, and don't count.
