@@ -5,7 +5,7 @@
 //! an error; each step goes through the descriptor of the one before, so that what was looked at is what is used. Nothing
 //! is removed but regular files, one by one, of a name that belljar gives.
 
-use std::fs::{File, FileTimes};
+use std::fs::{File, FileTimes, Metadata};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,7 +16,8 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 /// All of them, below `<target>/belljar`.
-const NAMES: [&str; 8] = ["absent", "differences", "empty", "log", "policy", "probe", "seen", "sessions"];
+const NAMES: [&str; 9] =
+    ["absent", "differences", "empty", "log", "policy", "probe", "seen", "sessions", "units"];
 
 /// How the names of files begin that aren't whole yet.
 const NEW: &str = ".new-";
@@ -230,6 +231,22 @@ impl OwnDir {
                 opened => return Ok((name, File::from(opened?))),
             }
         }
+    }
+
+    /// Gives a file that is elsewhere a name here too, in the place of what has it.
+    pub(crate) fn keep(&self, name: &str, file: &Utf8Path) -> io::Result<()> {
+        self.remove(name)?;
+        Ok(rustix::fs::linkat(CWD, file.as_std_path(), &self.fd, name, AtFlags::empty())?)
+    }
+
+    /// Gives a regular file of this directory a name elsewhere too, where nothing has it.
+    pub(crate) fn give_back(&self, name: &str, to: &Utf8Path) -> io::Result<()> {
+        Ok(rustix::fs::linkat(&self.fd, name, CWD, to.as_std_path(), AtFlags::empty())?)
+    }
+
+    /// A regular file's metadata.
+    pub(crate) fn metadata(&self, name: &str) -> io::Result<Metadata> {
+        self.file(name)?.metadata()
     }
 
     /// Removes a regular file. What else is there stays.

@@ -4,8 +4,8 @@
 //! for each macro package in each calling package, below `belljar/policy` in the target directory, with a digest of the
 //! rules between the two. A crate depends on the stamps of the macros that it uses.
 //!
-//! Under plain cargo, where there is no command, a crate whose macros asked for something depends on the files of the policy
-//! too.
+//! Under plain cargo, where there is no command, a crate that calls macros depends on the files of the policy too, and is
+//! [left as it is](crate::wrapper) where an edit does not concern it.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -29,6 +29,9 @@ struct RulesStamp {
     version: String,
     manifest_dir: Option<String>,
     rules: String,
+    /// Whoever depends on it depends on the files of the policy, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_plain: bool,
 }
 
 /// Where the policy of a workspace is, by this process's environment: its root, and the user's configuration.
@@ -55,12 +58,14 @@ pub(crate) fn stamps(belljar_dir: &Utf8Path) -> Utf8PathBuf {
     belljar_dir.join("policy")
 }
 
-/// The stamp for the rules with this digest, which is there and says so when this returns.
+/// The stamp for the rules with this digest, which is there and says so when this returns. Where no command looks after it, crates
+/// have one of their own.
 pub(crate) fn stamp(
     dir: &Utf8Path,
     calling: &Calling,
     (macro_package, macro_version): (&str, &str),
     rules: [u8; 32],
+    is_plain: bool,
 ) -> io::Result<Utf8PathBuf> {
     let stamp = RulesStamp {
         macro_package: macro_package.to_owned(),
@@ -69,6 +74,7 @@ pub(crate) fn stamp(
         version: calling.version.clone(),
         manifest_dir: calling.manifest_dir.clone(),
         rules: blake3::Hash::from_bytes(rules).to_hex().to_string(),
+        is_plain,
     };
     stamp.put(dir)
 }
@@ -162,7 +168,14 @@ pub(crate) enum RefreshError {
 
 impl Stamp for RulesStamp {
     fn about(&self) -> Vec<&str> {
-        let Self { macro_package, macro_version, package, version, manifest_dir, rules: _ } = self;
-        vec![macro_package, macro_version, package, version, manifest_dir.as_deref().unwrap_or_default()]
+        let Self { macro_package, macro_version, package, version, manifest_dir, rules: _, is_plain } = self;
+        let manifest_dir = manifest_dir.as_deref().unwrap_or_default();
+        let mut about = vec![&**macro_package, macro_version, package, version, manifest_dir];
+        about.extend(is_plain.then_some("plain"));
+        about
+    }
+
+    fn is_news(&self) -> bool {
+        !self.is_plain
     }
 }

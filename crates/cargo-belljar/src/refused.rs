@@ -305,8 +305,8 @@ pub(crate) fn summary(logs: &[UnitLog], failed: bool) -> Option<String> {
 }
 
 /// Prints a note in the form in which rustc gives its messages to cargo, which shows it, keeps it and shows it again when
-/// nothing is compiled.
-pub(crate) fn print_json(text: &str) {
+/// nothing is compiled. Gives what was printed.
+pub(crate) fn print_json(text: &str) -> String {
     let message = serde_json::json!({
         "$message_type": "diagnostic",
         "message": text,
@@ -316,8 +316,10 @@ pub(crate) fn print_json(text: &str) {
         "children": [],
         "rendered": format!("note: {text}\n\n"),
     });
+    let line = format!("{message}\n");
     // One call, one line: others write to the same pipe.
-    let _ = std::io::stderr().write_all(format!("{message}\n").as_bytes());
+    let _ = std::io::stderr().write_all(line.as_bytes());
+    line
 }
 
 #[cfg(test)]

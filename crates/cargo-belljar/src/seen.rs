@@ -64,6 +64,11 @@ impl Seen {
         Some(Self { what, path: path.clone(), was: Some(was), known_by: None })
     }
 
+    /// Whether it is still so. `variables` are the names of those that are set.
+    pub(crate) fn is_so(&self, variables: &[String]) -> bool {
+        self.now(variables).says_the_same(self)
+    }
+
     /// As it is now.
     fn now(&self, variables: &[String]) -> Self {
         let path = Utf8Path::new(&self.path);

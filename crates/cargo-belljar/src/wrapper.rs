@@ -3,20 +3,24 @@
 //! ```text
 //! a unit that is a proc macro    → its shim
 //! a unit only macros needed      → an empty artifact
+//! a unit called for nothing      → its messages again
 //! any other unit                 → rustc as it is, with an expander at hand
 //! a question (`-vV`, `--print`)  → rustc as it is
 //! ```
 
 pub(crate) mod afterwards;
 pub(crate) mod empty;
+mod printed;
 mod tracked;
+mod unchanged;
 
 use std::ffi::{OsStr, OsString};
+use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Command, ExitCode, ExitStatus};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::sync::{Arc, OnceLock};
 
 use belljar_expander::{Awaited, Cache, Config, Expander, Recorder, Tape};
@@ -31,7 +35,9 @@ use crate::own_dir::advice;
 use crate::promised::{Guest, Promise};
 use crate::session::{self, Session};
 use crate::{cache, interrupt, policy, report};
-use afterwards::{Compilation, Stamped};
+use afterwards::{AfterwardsError, Compilation, Stamped};
+use printed::Printed;
+use unchanged::{Begun, Call, Known};
 
 /// First argument of an expander that a shim starts.
 pub(crate) const EXPANDER: &str = "__expander";
@@ -65,7 +71,7 @@ enum WrapperError {
     #[error(transparent)]
     Shim(#[from] shim::ShimError),
     #[error(transparent)]
-    Afterwards(#[from] afterwards::AfterwardsError),
+    Afterwards(#[from] AfterwardsError),
 }
 
 /// Runs as cargo's wrapper: `args` is the compiler (with an inner wrapper before it, as clippy does) and its arguments.
@@ -110,7 +116,8 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
         let calling = calling(&crate_name);
         let serving = Serving::default();
         let compilation = Compilation::of_guest(calling.clone(), crate_name, log);
-        let status = with_expander(command, &name(compilers), &serving, || Ok(Policy::built_in(calling)))?;
+        let policy = || Ok(Policy::built_in(calling));
+        let (status, _) = with_expander(command, &name(compilers), &serving, false, policy)?;
         if status.success() {
             sources.check()?;
         }
@@ -133,26 +140,43 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
     });
     let cwd = cwd.map_err(|source| WrapperError::Cwd { source })?;
     let session = Session::of_environment();
+    let known = Known::of(&unit, &cwd);
     if unit.kind == CrateKind::ProcMacro {
+        begin(known.as_ref(), session.as_ref())?;
         return compile_shim(compilers, rustc_args, &unit, &cwd, session.as_ref());
     }
     if let Some(session) = session.as_ref().filter(|session| session.skips(&unit, &cwd)) {
+        known.as_ref().map_or(Ok(()), Known::forget)?;
         empty::write(&unit, &cwd, &session.empty_notes())
             .map_err(|(path, source)| WrapperError::Empty { path, source })?;
         return Ok(ExitCode::SUCCESS);
     }
     let compilation = compilation(compilers, rustc_args, &unit, &cwd, session.as_ref());
     let (calling, places) = (compilation.calling.clone(), compilation.places.clone());
+    let probing = session.as_ref().and_then(|session| session.probing.as_ref());
+    let call = known
+        .as_ref()
+        .filter(|_| inner.is_none() && probing.is_none())
+        .and_then(|known| Call::of(known, (compilers, rustc_args), (&unit, &cwd), &compilation));
+    if let Some(printed) = call.as_ref().and_then(Call::left_alone) {
+        // Nobody is left to be told where that fails.
+        let _ = std::io::stderr().write_all(&printed);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let begun = begin(known.as_ref(), session.as_ref())?;
     // As it came: where it was too long for a command line, it still is.
     let command = command(compilers, given_args);
-    let probing = session.as_ref().and_then(|session| session.probing.as_ref());
     let tape = probing.map(|probing| Arc::new(Tape::of(vec![probing.package.clone()])));
     let promises: Vec<Promise> = session.iter().flat_map(|session| session.promises()).cloned().collect();
     let awaited =
         (!promises.is_empty()).then(|| Awaited::new(move || promises.iter().for_each(Promise::settle)));
     let serving = Serving { tape, awaited, ..Serving::default() };
-    let status = with_expander(command, &name(compilers), &serving, move || Policy::load(calling, &places))?;
-    compilation.finish(&serving.recorder, status.success())?;
+    let policy = move || Policy::load(calling, &places);
+    let (status, printed) = with_expander(command, &name(compilers), &serving, call.is_some(), policy)?;
+    let finished = compilation.finish(&serving.recorder, status.success())?;
+    if let (Some(call), Some(begun), Some(printed), true) = (&call, begun, printed, status.success()) {
+        call.record(begun, printed, finished);
+    }
     serving.settle();
     if let (Some(probing), Some(tape)) = (probing, serving.tape) {
         compilation.probe(probing, &tape)?;
@@ -193,9 +217,8 @@ fn compilation(
     };
     let has = |flag: &str| args.iter().any(|arg| arg.to_str().is_some_and(|arg| arg.starts_with(flag)));
     Compilation {
-        // Where plain cargo is sealed too, no command may come by to look after the stamps.
         stamped: match session {
-            Some(session) if configured_root().is_none() => {
+            Some(session) if is_looked_after(Some(session)) => {
                 Stamped::ByCommand { variables: session.variables.clone() }
             }
             _ => Stamped::ByNobody { policy_files: policy::files(places.clone()) },
@@ -212,6 +235,20 @@ fn compilation(
         belljar_dir: belljar_dir(unit, cwd, session),
         calling,
         crate_name,
+    }
+}
+
+/// Whether a command looks after stamps before each build. Where plain cargo is sealed too, none may come by.
+fn is_looked_after(session: Option<&Session>) -> bool {
+    session.is_some() && configured_root().is_none()
+}
+
+/// A unit is compiled now, whatever is known of it.
+fn begin(known: Option<&Known>, session: Option<&Session>) -> Result<Option<Begun>, AfterwardsError> {
+    match known {
+        None => Ok(None),
+        Some(known) if is_looked_after(session) => known.forget().map(|()| None),
+        Some(known) => known.begin().map(Some),
     }
 }
 
@@ -316,13 +353,14 @@ impl Serving {
     }
 }
 
-/// Runs the compiler as a child and serves its shims until it ends.
+/// Runs the compiler as a child and serves its shims until it ends. Gives what it printed if that is to be kept.
 fn with_expander(
     mut command: Command,
     compiler: &str,
     serving: &Serving,
+    keeps: bool,
     policy: impl FnOnce() -> Result<Policy, PolicyError> + Send + 'static,
-) -> Result<ExitStatus, WrapperError> {
+) -> Result<(ExitStatus, Option<Printed>), WrapperError> {
     let socket = |source| WrapperError::Socket { source };
     let (ours, theirs) = UnixStream::pair().map_err(socket)?;
     // The one descriptor that is meant to be inherited. Nothing else runs in this process yet.
@@ -333,6 +371,9 @@ fn with_expander(
     // SAFETY: `prctl` may be called between fork and exec.
     unsafe { command.pre_exec(interrupt::die_with_parent) };
     let start = |source| WrapperError::Start { compiler: compiler.to_owned(), source };
+    if keeps {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    }
     let mut child = command.spawn().map_err(start)?;
     drop(theirs);
     // Ends with the process: when rustc has ended, nobody is left to answer.
@@ -343,7 +384,8 @@ fn with_expander(
             move || serve(ours, policy(), serving, Store::open_default())
         })
         .map_err(socket)?;
-    child.wait().map_err(start)
+    let printed = keeps.then(|| Printed::of(&mut child)).transpose().map_err(start)?;
+    Ok((child.wait().map_err(start)?, printed))
 }
 
 /// Answers the shims at the other end of `stream` until they are gone. Errors of single expansions are answers; what is

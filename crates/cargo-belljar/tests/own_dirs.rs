@@ -56,7 +56,7 @@ fn leaves_alone(path: &Path, command: &mut Command) {
     fs::remove_file(path).unwrap();
 }
 
-const NAMES: [&str; 8] = ["", "absent", "empty", "log", "policy", "probe", "seen", "sessions"];
+const NAMES: [&str; 9] = ["", "absent", "empty", "log", "policy", "probe", "seen", "sessions", "units"];
 
 #[test]
 fn the_command_follows_no_link() {

@@ -1,6 +1,7 @@
 //! What is done when the compiler has ended: what macros wanted is logged, what they saw is told to cargo, and what they were
 //! refused is told to the user, beside the compiler's own messages.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use super::tracked::{Inputs, never};
 use crate::log::{self, Entry, Header};
 use crate::own_dir::advice;
 use crate::probe::{Probing, report as probe_report, rerun};
+use crate::seen::Seen;
 use crate::{cache, policy, refused, report};
 
 /// Names one run of cargo, for the log.
@@ -61,6 +63,19 @@ pub(crate) enum Stamped {
     ByNobody { policy_files: Vec<Utf8PathBuf> },
 }
 
+/// What came of a compilation, as far as it is asked later whether it would come to the same.
+#[derive(Debug, Default)]
+pub(crate) struct Finished {
+    /// What was printed for cargo, behind the compiler's own messages.
+    pub(super) printed: String,
+    /// The macro packages that were used, by name and version, each with the digest of its rules.
+    pub(super) packages: BTreeMap<(String, String), [u8; 32]>,
+    /// What macros saw that is not in the dep-info where no command looks after stamps.
+    pub(super) seen: Vec<Seen>,
+    /// Something came of it that can't be told again: a macro read the policy itself, or was found to differ.
+    pub(super) is_odd: bool,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AfterwardsError {
     #[error(
@@ -71,6 +86,10 @@ pub(crate) enum AfterwardsError {
         "what the macros of this crate read can't be added to {path}: {source}\nnext: check the target directory's disk and rights"
     )]
     DepInfo { path: Utf8PathBuf, source: io::Error },
+    #[error(
+        "what is known of this crate's last compilation can't be brought up to date in {path}: {source}{}", advice(.source, "check the target directory's disk and rights")
+    )]
+    Known { path: Utf8PathBuf, source: io::Error },
 }
 
 impl Compilation {
@@ -151,8 +170,13 @@ impl Compilation {
     }
 
     /// Writes down what was recorded of this compilation, which `succeeded` or not.
-    pub(crate) fn finish(&self, recorder: &Arc<Recorder>, succeeded: bool) -> Result<(), AfterwardsError> {
+    pub(crate) fn finish(
+        &self,
+        recorder: &Arc<Recorder>,
+        succeeded: bool,
+    ) -> Result<Finished, AfterwardsError> {
         let recorded = recorder.recorded();
+        let mut finished = Finished::default();
         if let Some(dir) = &self.belljar_dir {
             let path = dir.join("log");
             self.log(&path, &recorded, succeeded)
@@ -160,7 +184,13 @@ impl Compilation {
         }
         self.keep_differences(&recorded)?;
         if succeeded && !recorded.packages.is_empty() {
-            self.track(&recorded)?;
+            finished.is_odd = !recorded.differences.is_empty() | self.track(&recorded)?;
+            finished.packages.clone_from(&recorded.packages);
+            let untold = |seen: &&Observation| {
+                matches!(seen, Observation::Directory { .. } | Observation::Link { .. })
+            };
+            let untold = recorded.observations.iter().filter(untold);
+            finished.seen = untold.filter_map(|seen| Seen::of(seen, &[])).collect();
         }
         let attempts = recorded.attempts.iter().filter(|a| a.outcome == Outcome::Refused);
         // A guest's build has not the user's environment.
@@ -171,9 +201,12 @@ impl Compilation {
                 true => refused::note_of_guest(&refused, &self.calling),
                 false => refused::note(&refused, &self.calling, !succeeded),
             };
-            if self.json { refused::print_json(&text) } else { report::note(&text) }
+            match self.json {
+                true => finished.printed = refused::print_json(&text),
+                false => report::note(&text),
+            }
         }
-        Ok(())
+        Ok(finished)
     }
 
     /// Runs what is on the tape again, and writes down what differed.
@@ -206,8 +239,9 @@ impl Compilation {
         }
     }
 
-    fn track(&self, recorded: &Recorded) -> Result<(), AfterwardsError> {
-        let Some(dep_info) = &self.dep_info else { return Ok(()) };
+    /// Tells cargo what macros saw. Says whether they saw files of the policy.
+    fn track(&self, recorded: &Recorded) -> Result<bool, AfterwardsError> {
+        let Some(dep_info) = &self.dep_info else { return Ok(false) };
         let belljar_dir = self.belljar_dir.as_deref();
         let root = belljar_dir.unwrap_or(Utf8Path::new("/belljar"));
         let failed = |source| AfterwardsError::Write { path: root.to_owned(), source };
@@ -220,29 +254,31 @@ impl Compilation {
         };
         let mut inputs = inputs_of(&mut recorded.observations.iter())?;
         if let Some(dir) = belljar_dir {
+            let (dir, is_plain) = (policy::stamps(dir), variables.is_none());
             for ((package, version), rules) in &recorded.packages {
-                let stamp = policy::stamp(&policy::stamps(dir), &self.calling, (package, version), *rules);
+                let stamp = policy::stamp(&dir, &self.calling, (package, version), *rules, is_plain);
                 inputs.files.insert(stamp.map_err(failed)?);
             }
         }
-        // Clocks and random numbers, too: a policy can say what they are.
-        let asked = recorded.attempts.iter().any(|attempt| attempt.outcome != Outcome::Withheld);
-        if let Stamped::ByNobody { policy_files } = &self.stamped
-            && asked
-        {
+        let mut seen_by_macros = false;
+        // Also of a crate whose macros asked for nothing: a policy says what time and randomness are, and what macros remember.
+        if let Stamped::ByNobody { policy_files } = &self.stamped {
             let of_policy = |path: &Utf8PathBuf| match path.is_file() {
                 true => Observation::File { path: path.to_string(), size: 0, digest: None },
                 false => Observation::Absent { path: path.to_string() },
             };
             let seen: Vec<_> = policy_files.iter().map(of_policy).collect();
-            inputs.files.append(&mut inputs_of(&mut seen.iter())?.files);
+            let mut of_policy = inputs_of(&mut seen.iter())?.files;
+            seen_by_macros = of_policy.iter().any(|file| inputs.files.contains(file));
+            inputs.files.append(&mut of_policy);
             let decisive =
                 policy::VARIABLES.iter().map(|name| ((*name).to_owned(), std::env::var(name).ok()));
             inputs.variables.extend(decisive);
         }
         inputs
             .add_to(dep_info, &never(belljar_dir))
-            .map_err(|source| AfterwardsError::DepInfo { path: dep_info.clone(), source })
+            .map_err(|source| AfterwardsError::DepInfo { path: dep_info.clone(), source })?;
+        Ok(seen_by_macros)
     }
 }
 

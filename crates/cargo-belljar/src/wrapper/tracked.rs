@@ -34,12 +34,15 @@ use crate::own_dir::OwnDir;
 use crate::seen::{self, Seen};
 use crate::stamps::{self, Stamp};
 
+/// A variable's name, and its value if it is set.
+pub(super) type Variable = (String, Option<String>);
+
 /// What a unit depends on beside its sources.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Inputs {
     /// Absolute paths.
     pub(crate) files: BTreeSet<Utf8PathBuf>,
-    pub(crate) variables: BTreeSet<(String, Option<String>)>,
+    pub(super) variables: BTreeSet<Variable>,
 }
 
 impl Inputs {
@@ -116,11 +119,72 @@ pub(crate) fn never(belljar_dir: Option<&Utf8Path>) -> Utf8PathBuf {
     belljar_dir.unwrap_or(Utf8Path::new("/belljar")).join("untracked")
 }
 
+/// Below belljar's part of the target directory: what stands for what isn't there.
+pub(super) const ABSENT: &str = "absent";
+
+const LINK: &str = "link";
+
+/// The directory that cargo watches for a file that isn't there.
+pub(super) fn watched(belljar_dir: &Utf8Path, absent: &Utf8Path) -> Utf8PathBuf {
+    belljar_dir.join(ABSENT).join(stamps::digest(&[absent.as_str()]))
+}
+
+/// Whether that directory is there and does its work.
+pub(super) fn is_watched(watched: &Utf8Path, absent: &Utf8Path) -> bool {
+    watched.join(LINK).read_link_utf8().is_ok_and(|to| to == absent)
+}
+
+/// What a dep-info says, as cargo reads it: the prerequisites of its first rule, and its variables. `None` where cargo could not
+/// read it.
+pub(super) fn read(dep_info: &str) -> Option<(Vec<Utf8PathBuf>, Vec<Variable>)> {
+    let (mut files, mut variables) = (None, Vec::new());
+    for line in dep_info.lines() {
+        if let Some(variable) = line.strip_prefix("# env-dep:") {
+            let (name, value) = match variable.split_once('=') {
+                Some((name, value)) => (name, Some(unescaped_variable(value)?)),
+                None => (variable, None),
+            };
+            variables.push((unescaped_variable(name)?, value));
+        } else if let Some((_, rest)) = line.split_once(": ")
+            && files.is_none()
+        {
+            let (mut words, mut read) = (rest.split_whitespace(), Vec::new());
+            while let Some(word) = words.next() {
+                let mut file = word.to_owned();
+                while file.ends_with('\\') {
+                    file.pop();
+                    file.push(' ');
+                    file.push_str(words.next()?);
+                }
+                read.push(file.into());
+            }
+            files = Some(read);
+        }
+    }
+    Some((files?, variables))
+}
+
+fn unescaped_variable(text: &str) -> Option<String> {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        out.push(match c {
+            '\\' => match chars.next()? {
+                '\\' => '\\',
+                'n' => '\n',
+                'r' => '\r',
+                _ => return None,
+            },
+            c => c,
+        });
+    }
+    Some(out)
+}
+
 /// A directory in which a link leads to where nothing is. `None` where no link can lead: no path that the system takes is that
 /// long.
 fn watch(belljar_dir: &Utf8Path, absent: &str) -> io::Result<Option<Utf8PathBuf>> {
-    const LINK: &str = "link";
-    let (all, name) = (belljar_dir.join("absent"), stamps::digest(&[absent]));
+    let (all, name) = (belljar_dir.join(ABSENT), stamps::digest(&[absent]));
     let dir = OwnDir::make(&all)?.directory(&name)?;
     let path = all.join(name);
     if readlinkat(&dir, LINK, Vec::new()).is_ok_and(|there| there.as_bytes() == absent.as_bytes()) {
@@ -228,6 +292,20 @@ mod tests {
 
         # env-dep:UNSET
         ");
+    }
+
+    #[test]
+    fn what_is_added_is_read_again() {
+        let mut inputs = Inputs::default();
+        inputs.files.extend(["/ws/a b".into(), "/ws/c".into()]);
+        let variables = [("LINES".to_owned(), Some("one\n=two\\".to_owned())), ("UNSET".to_owned(), None)];
+        inputs.variables.extend(variables.clone());
+        let (files, read) = read(&added(RUSTC, &inputs, "/t/never".into())).unwrap();
+        assert_eq!(files, ["src/main.rs", "src/b c.rs", "/ws/a b", "/ws/c"]);
+        assert_eq!(read, [&[("A".to_owned(), Some("1".to_owned()))], &variables[..]].concat());
+        for odd in ["", "a:\n", "a: b\\", "a: b\n# env-dep:A=\\t"] {
+            assert_eq!(super::read(odd), None, "{odd:?}");
+        }
     }
 
     #[test]
