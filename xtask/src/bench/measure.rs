@@ -158,10 +158,12 @@ impl Bench {
             Measure::CleanCheckLarge => subject::LARGE,
             _ => subject::SMALL_APPLICATION,
         };
-        let project = self.scratch.join("projects").join(format!("{name}-{version}"));
-        if project.is_dir() {
-            return Ok(project);
+        let whole = self.scratch.join("projects").join(format!("{name}-{version}"));
+        if whole.is_dir() {
+            return Ok(whole);
         }
+        let project = self.scratch.join("projects/unfinished");
+        remove(&project)?;
         let finder = self.scratch.join("projects/finder");
         let io = |path: &Utf8Path| {
             let path = path.to_owned();
@@ -195,7 +197,8 @@ impl Bench {
                 |_| {},
             )?;
         }
-        Ok(project)
+        fs::rename(&project, &whole).map_err(io(&project))?;
+        Ok(whole)
     }
 
     /// As after `cargo belljar setup` on a machine that has never built anything sealed: a home of its own, with nothing
