@@ -121,13 +121,8 @@ struct Shared {
     replaced: AtomicBool,
 }
 
-#[derive(Debug, Default)]
-enum State {
-    #[default]
-    Closed,
-    Open(Box<Opened>),
-    Unusable(Problem),
-}
+/// `None` until it is first needed, and when it is to be opened anew.
+type State = Option<Result<Box<Opened>, Problem>>;
 
 #[derive(Debug)]
 struct Opened {
@@ -213,8 +208,8 @@ impl Expansions {
     /// Waits until what was kept is written.
     pub fn settle(&self) {
         let writing = match &mut *self.state() {
-            State::Open(opened) => std::mem::take(&mut opened.writing),
-            State::Closed | State::Unusable(_) => Writing::NotYet,
+            Some(Ok(opened)) => std::mem::take(&mut opened.writing),
+            Some(Err(_)) | None => Writing::NotYet,
         };
         if let Writing::By(writer) = writing {
             writer.finish();
@@ -226,8 +221,8 @@ impl Expansions {
     pub fn problem(&self) -> Option<Problem> {
         self.with(|opened| opened.database.check());
         match &*self.state() {
-            State::Unusable(problem) => Some(problem.clone()),
-            State::Closed | State::Open(_) => None,
+            Some(Err(problem)) => Some(problem.clone()),
+            Some(Ok(_)) | None => None,
         }
     }
 
@@ -272,7 +267,7 @@ impl Expansions {
     /// Forgets everything.
     pub fn clear(&self) -> Result<(), Problem> {
         self.settle();
-        *self.state() = State::Closed;
+        *self.state() = None;
         let dir = self.dir();
         seal::forget(&dir);
         database::start_anew(&dir).map_err(|cause| Problem::Database { path: dir, cause: cause.to_string() })
@@ -310,16 +305,9 @@ impl Expansions {
 
     fn required<T>(&self, run: impl FnOnce(&mut Opened) -> rusqlite::Result<T>) -> Result<T, Problem> {
         let mut state = self.state();
-        if let State::Closed = *state {
-            *state = match open(&self.0.store) {
-                Ok(opened) => State::Open(Box::new(opened)),
-                Err(problem) => State::Unusable(problem),
-            };
-        }
-        let opened = match &mut *state {
-            State::Open(opened) => opened,
-            State::Unusable(problem) => return Err(problem.clone()),
-            State::Closed => unreachable!("it was opened just now"),
+        let opened = match state.get_or_insert_with(|| open(&self.0.store).map(Box::new)) {
+            Ok(opened) => opened,
+            Err(problem) => return Err(problem.clone()),
         };
         let failed = match run(opened) {
             Ok(done) => return Ok(done),
@@ -330,14 +318,11 @@ impl Expansions {
         if database::is_damaged(&failed) {
             // From now on there is another one, for everybody.
             let first = !self.0.replaced.swap(true, Ordering::Relaxed);
-            *state = if first && opened.database.replace().is_ok() {
-                State::Closed
-            } else {
-                State::Unusable(problem.clone())
-            };
+            let anew = first && opened.database.replace().is_ok();
+            *state = (!anew).then(|| Err(problem.clone()));
         } else if database::is_busy(&failed) {
             // Whoever has it may have been stopped. No compiler waits for it again.
-            *state = State::Unusable(problem.clone());
+            *state = Some(Err(problem.clone()));
         }
         Err(problem)
     }
