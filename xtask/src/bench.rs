@@ -5,7 +5,7 @@
 
 mod measure;
 mod processes;
-mod subject;
+pub(crate) mod subject;
 
 use std::fmt;
 use std::fs;
