@@ -18,6 +18,7 @@
 //! On a file system of the network nothing is remembered: SQLite's log needs memory that all its users share.
 
 mod database;
+mod dictionary;
 mod seal;
 mod writer;
 
