@@ -24,13 +24,13 @@ mod writer;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::thread::{CpuSet, sched_getaffinity};
 
 use self::database::Database;
-use self::seal::Seal;
+use self::seal::{DigestKey, Seal};
 use self::writer::{Change, Writer};
 use crate::error::{Doing, StoreError};
 use crate::store::{Area, Store};
@@ -120,6 +120,7 @@ struct Shared {
     state: Mutex<State>,
     /// A new file was made in place of a damaged one. Where the next one is no better, it is left at that.
     replaced: AtomicBool,
+    for_digests: OnceLock<Option<DigestKey>>,
 }
 
 /// `None` until it is first needed, and when it is to be opened anew.
@@ -153,6 +154,7 @@ impl Expansions {
             store: store.clone(),
             state: Mutex::default(),
             replaced: AtomicBool::new(false),
+            for_digests: OnceLock::new(),
         }))
     }
 
@@ -182,6 +184,15 @@ impl Expansions {
 
     pub fn forget(&self, key: &[u8; 32], variant: &[u8; 32]) {
         self.change(|| Change::Forget { key: *key, variant: *variant });
+    }
+
+    /// A digest that nobody can make without this store's key: of what could be guessed, were it an ordinary one. `None` where
+    /// nothing is remembered.
+    #[must_use]
+    pub fn digest_of(&self, bytes: &[u8]) -> Option<[u8; 32]> {
+        // One key as long as the process lives: what was compared once can be compared again, whatever becomes of the store.
+        let key = || self.with(|opened| Ok(opened.seal.for_digests()));
+        Some(self.0.for_digests.get_or_init(key).as_ref()?.digest(bytes))
     }
 
     /// The digest of a file's content, if it is known of this very version.

@@ -196,6 +196,22 @@ fn a_file_of_an_older_version_is_followed_by_a_new_one() {
 }
 
 #[test]
+fn digests_of_secrets_are_of_one_store() {
+    let (mine, theirs) = (Home::new(), Home::new());
+    let digest = |home: &Home| home.open().digest_of(b"1234").unwrap();
+    assert_eq!(digest(&mine), digest(&mine));
+    assert_ne!(digest(&mine), digest(&theirs));
+    assert_ne!(digest(&mine), *blake3::hash(b"1234").as_bytes());
+    // What a process has compared once it can compare again.
+    let expansions = mine.open();
+    let before = expansions.digest_of(b"1234");
+    fs::write(mine.database(), "no database").unwrap();
+    fs::remove_file(mine.path().join("v1/expansions/key")).unwrap();
+    assert_eq!(expansions.digest_of(b"1234"), before);
+    assert_ne!(mine.open().digest_of(b"1234"), before);
+}
+
+#[test]
 fn what_is_no_file_is_not_followed() {
     let (home, elsewhere) = (Home::with(1), Home::with(5));
     let database = home.database();

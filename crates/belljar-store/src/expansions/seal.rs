@@ -31,6 +31,21 @@ thread_local! {
     static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
+/// What makes digests that nobody makes without the store's key.
+pub(super) struct DigestKey([u8; 32]);
+
+impl DigestKey {
+    pub(super) fn digest(&self, bytes: &[u8]) -> [u8; 32] {
+        *blake3::keyed_hash(&self.0, bytes).as_bytes()
+    }
+}
+
+impl std::fmt::Debug for DigestKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DigestKey")
+    }
+}
+
 /// What makes and checks seals.
 #[derive(Clone)]
 pub(super) struct Seal {
@@ -108,6 +123,11 @@ impl Seal {
             }
         });
         body.filter(|body| body.len() == len)
+    }
+
+    /// Another key, for digests that are no seals.
+    pub(super) fn for_digests(&self) -> DigestKey {
+        DigestKey(blake3::derive_key("belljar 2026 digests of what may be a secret", &self.key))
     }
 
     pub(super) fn close_digest(&self, path: &[u8; 32], identity: &[u8], digest: &[u8; 32]) -> Vec<u8> {
@@ -200,6 +220,16 @@ mod tests {
             let opened = SEAL.open(&[1; 32], &[2; 32], &sealed(body.len(), &flipped));
             assert!(opened.is_none_or(|opened| opened.len() == body.len()), "bit {at}");
         }
+    }
+
+    #[test]
+    fn digests_of_secrets_are_of_this_store_only() {
+        let digest = |seal: &Seal, of: &[u8]| seal.for_digests().digest(of);
+        assert_eq!(digest(&SEAL, b"1234"), digest(&SEAL, b"1234"));
+        assert_ne!(digest(&SEAL, b"1234"), digest(&SEAL, b"1235"));
+        assert_ne!(digest(&SEAL, b"1234"), digest(&Seal { key: [6; 32] }, b"1234"));
+        assert_ne!(digest(&SEAL, b"1234"), *blake3::keyed_hash(&SEAL.key, b"1234").as_bytes());
+        assert_eq!(format!("{:?} {:?}", SEAL, SEAL.for_digests()), "Seal DigestKey");
     }
 
     #[test]
