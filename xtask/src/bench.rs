@@ -7,7 +7,7 @@ mod instructions;
 mod measure;
 mod plot;
 mod processes;
-mod subject;
+pub(crate) mod subject;
 
 use std::fmt;
 use std::fs;

@@ -5,6 +5,7 @@
 
 mod bench;
 mod demo;
+mod dictionary;
 mod fidelity;
 mod fuzz;
 mod msrv;
@@ -30,6 +31,8 @@ enum Chore {
     Bench(bench::Args),
     /// Do the main job on the sample project: set up, test and run it sealed
     Demo(demo::Args),
+    /// Make the dictionary with which remembered expansions are compressed, from what published macros write
+    Dictionary(dictionary::Args),
     /// Compile every fidelity fixture natively and sealed, and compare what the compiler says
     Fidelity(fidelity::Args),
     /// Feed random bytes to what machines read (needs a C++ compiler)
@@ -47,6 +50,7 @@ enum Chore {
 fn main() -> ExitCode {
     let outcome: Result<ExitCode, Box<dyn std::error::Error>> = match Cli::parse().chore {
         Chore::Demo(args) => demo::run(&args).map_err(Into::into),
+        Chore::Dictionary(args) => dictionary::run(&args).map_err(Into::into),
         Chore::Bench(args) => bench::run(&args).map_err(Into::into),
         Chore::Fidelity(args) => fidelity::run(&args).map_err(Into::into),
         Chore::Fuzz(args) => fuzz::run(&args).map_err(Into::into),

@@ -1,6 +1,8 @@
 //! Where things are in this repository, and how other programs are started from it.
 
 use std::ffi::OsString;
+use std::fs;
+use std::io;
 use std::process::{Command, Stdio};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -10,11 +12,13 @@ use cargo_metadata::Message;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProjectError {
     #[error("can't start `{program}`")]
-    Start { program: String, source: std::io::Error },
+    Start { program: String, source: io::Error },
     #[error("`cargo build -p cargo-belljar` failed; its errors are above. Mend them, or pass --belljar PATH")]
     BelljarDoesNotBuild,
     #[error("`{0}` is not a path in UTF-8, which cargo's JSON can't name")]
     NotUtf8(std::path::PathBuf),
+    #[error("can't use {path}")]
+    File { path: Utf8PathBuf, source: io::Error },
 }
 
 /// The root of the repository.
@@ -82,4 +86,41 @@ pub(crate) fn build_belljar(release: bool) -> Result<Utf8PathBuf, ProjectError> 
         })
         .last()
         .ok_or(ProjectError::BelljarDoesNotBuild)
+}
+
+/// Removes a folder, if it is there.
+pub(crate) fn remove(dir: &Utf8Path) -> Result<(), ProjectError> {
+    match fs::remove_dir_all(dir) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(ProjectError::File { path: dir.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Copies a folder as it is, links as links, without target directories.
+pub(crate) fn copy(from: &Utf8Path, to: &Utf8Path) -> Result<(), ProjectError> {
+    let io = |path: &Utf8Path| {
+        let path = path.to_owned();
+        move |source| ProjectError::File { path, source }
+    };
+    fs::create_dir_all(to).map_err(io(to))?;
+    for entry in from.read_dir_utf8().map_err(io(from))? {
+        let entry = entry.map_err(io(from))?;
+        let (path, to) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type().map_err(io(path))?;
+        if kind.is_dir() {
+            if entry.file_name() != "target" || path.join("Cargo.toml").exists() {
+                copy(path, &to)?;
+            }
+        } else if kind.is_symlink() {
+            let target = fs::read_link(path).map_err(io(path))?;
+            if to.symlink_metadata().is_err() {
+                std::os::unix::fs::symlink(target, &to).map_err(io(&to))?;
+            }
+        } else {
+            fs::copy(path, &to).map_err(io(path))?;
+        }
+    }
+    Ok(())
 }

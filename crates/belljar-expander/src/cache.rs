@@ -126,7 +126,7 @@ impl Cache {
         }
     }
 
-    /// The entry of a call that was run, unless that can't be remembered.
+    /// The entry of a call that was run, unless that can't be remembered, here or at all.
     pub(crate) fn entry(&self, request: &[u8], call: &Call, heard: Heard, output: &[u8]) -> Option<Entry> {
         let (rules, observations) = (&call.rules, &call.observations);
         let attempts = &call.attempts;
@@ -144,17 +144,21 @@ impl Cache {
         for seen in observations {
             match seen {
                 Observation::Variable { name, value: Some(value) } if is_the_users(name) => {
-                    values.push((name.clone(), digest_of_value(name, value)));
+                    values.push((name.clone(), digest_of_value(&self.expansions, name, value)?));
                 }
                 // With what the guest was told of it.
                 Observation::Absent { path } if call.absences.contains_key(path) => {}
                 seen => plain.push(seen.clone()),
             }
         }
+        let variables = match call.lists_variables {
+            true => Some(digest_of_variables(&self.expansions, rules)?),
+            false => None,
+        };
         let entry = Entry {
             conditions: Conditions {
                 place: (has_path || observations.iter().any(is_of_a_place)).then(|| rules.place()),
-                variables: call.lists_variables.then(|| digest_of_variables(rules)),
+                variables,
                 values,
                 absences: call.absences.iter().map(|(name, errno)| (name.clone(), *errno)).collect(),
                 answers: heard.answers.into_pairs(),

@@ -18,18 +18,19 @@
 //! On a file system of the network nothing is remembered: SQLite's log needs memory that all its users share.
 
 mod database;
+mod dictionary;
 mod seal;
 mod writer;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::thread::{CpuSet, sched_getaffinity};
 
 use self::database::Database;
-use self::seal::Seal;
+use self::seal::{DigestKey, Seal};
 use self::writer::{Change, Writer};
 use crate::error::{Doing, StoreError};
 use crate::store::{Area, Store};
@@ -119,15 +120,11 @@ struct Shared {
     state: Mutex<State>,
     /// A new file was made in place of a damaged one. Where the next one is no better, it is left at that.
     replaced: AtomicBool,
+    for_digests: OnceLock<Option<DigestKey>>,
 }
 
-#[derive(Debug, Default)]
-enum State {
-    #[default]
-    Closed,
-    Open(Box<Opened>),
-    Unusable(Problem),
-}
+/// `None` until it is first needed, and when it is to be opened anew.
+type State = Option<Result<Box<Opened>, Problem>>;
 
 #[derive(Debug)]
 struct Opened {
@@ -157,6 +154,7 @@ impl Expansions {
             store: store.clone(),
             state: Mutex::default(),
             replaced: AtomicBool::new(false),
+            for_digests: OnceLock::new(),
         }))
     }
 
@@ -188,6 +186,15 @@ impl Expansions {
         self.change(|| Change::Forget { key: *key, variant: *variant });
     }
 
+    /// A digest that nobody can make without this store's key: of what could be guessed, were it an ordinary one. `None` where
+    /// nothing is remembered.
+    #[must_use]
+    pub fn digest_of(&self, bytes: &[u8]) -> Option<[u8; 32]> {
+        // One key as long as the process lives: what was compared once can be compared again, whatever becomes of the store.
+        let key = || self.with(|opened| Ok(opened.seal.for_digests()));
+        Some(self.0.for_digests.get_or_init(key).as_ref()?.digest(bytes))
+    }
+
     /// The digest of a file's content, if it is known of this very version.
     #[must_use]
     pub fn file_digest(&self, path: &Path, identity: &FileIdentity) -> Option<[u8; 32]> {
@@ -213,8 +220,8 @@ impl Expansions {
     /// Waits until what was kept is written.
     pub fn settle(&self) {
         let writing = match &mut *self.state() {
-            State::Open(opened) => std::mem::take(&mut opened.writing),
-            State::Closed | State::Unusable(_) => Writing::NotYet,
+            Some(Ok(opened)) => std::mem::take(&mut opened.writing),
+            Some(Err(_)) | None => Writing::NotYet,
         };
         if let Writing::By(writer) = writing {
             writer.finish();
@@ -226,8 +233,8 @@ impl Expansions {
     pub fn problem(&self) -> Option<Problem> {
         self.with(|opened| opened.database.check());
         match &*self.state() {
-            State::Unusable(problem) => Some(problem.clone()),
-            State::Closed | State::Open(_) => None,
+            Some(Err(problem)) => Some(problem.clone()),
+            Some(Ok(_)) | None => None,
         }
     }
 
@@ -272,7 +279,7 @@ impl Expansions {
     /// Forgets everything.
     pub fn clear(&self) -> Result<(), Problem> {
         self.settle();
-        *self.state() = State::Closed;
+        *self.state() = None;
         let dir = self.dir();
         seal::forget(&dir);
         database::start_anew(&dir).map_err(|cause| Problem::Database { path: dir, cause: cause.to_string() })
@@ -310,16 +317,9 @@ impl Expansions {
 
     fn required<T>(&self, run: impl FnOnce(&mut Opened) -> rusqlite::Result<T>) -> Result<T, Problem> {
         let mut state = self.state();
-        if let State::Closed = *state {
-            *state = match open(&self.0.store) {
-                Ok(opened) => State::Open(Box::new(opened)),
-                Err(problem) => State::Unusable(problem),
-            };
-        }
-        let opened = match &mut *state {
-            State::Open(opened) => opened,
-            State::Unusable(problem) => return Err(problem.clone()),
-            State::Closed => unreachable!("it was opened just now"),
+        let opened = match state.get_or_insert_with(|| open(&self.0.store).map(Box::new)) {
+            Ok(opened) => opened,
+            Err(problem) => return Err(problem.clone()),
         };
         let failed = match run(opened) {
             Ok(done) => return Ok(done),
@@ -330,14 +330,11 @@ impl Expansions {
         if database::is_damaged(&failed) {
             // From now on there is another one, for everybody.
             let first = !self.0.replaced.swap(true, Ordering::Relaxed);
-            *state = if first && opened.database.replace().is_ok() {
-                State::Closed
-            } else {
-                State::Unusable(problem.clone())
-            };
+            let anew = first && opened.database.replace().is_ok();
+            *state = (!anew).then(|| Err(problem.clone()));
         } else if database::is_busy(&failed) {
             // Whoever has it may have been stopped. No compiler waits for it again.
-            *state = State::Unusable(problem.clone());
+            *state = Some(Err(problem.clone()));
         }
         Err(problem)
     }

@@ -183,6 +183,35 @@ fn damage_is_a_miss_and_goes_away_by_itself() {
 }
 
 #[test]
+fn a_file_of_an_older_version_is_followed_by_a_new_one() {
+    let home = Home::with(5);
+    let older = home.database();
+    // Where SQLite keeps `user_version`.
+    fs::File::options().write(true).open(&older).unwrap().write_all_at(&[0, 0, 0, 1], 60).unwrap();
+    let expansions = home.open();
+    assert!(!is_there(&expansions, 1) && expansions.problem().is_none());
+    expansions.keep(&key(1), &VARIANT, &body(1));
+    expansions.settle();
+    assert_eq!((home.sound(5), older.exists()), (1, false));
+}
+
+#[test]
+fn digests_of_secrets_are_of_one_store() {
+    let (mine, theirs) = (Home::new(), Home::new());
+    let digest = |home: &Home| home.open().digest_of(b"1234").unwrap();
+    assert_eq!(digest(&mine), digest(&mine));
+    assert_ne!(digest(&mine), digest(&theirs));
+    assert_ne!(digest(&mine), *blake3::hash(b"1234").as_bytes());
+    // What a process has compared once it can compare again.
+    let expansions = mine.open();
+    let before = expansions.digest_of(b"1234");
+    fs::write(mine.database(), "no database").unwrap();
+    fs::remove_file(mine.path().join("v1/expansions/key")).unwrap();
+    assert_eq!(expansions.digest_of(b"1234"), before);
+    assert_ne!(mine.open().digest_of(b"1234"), before);
+}
+
+#[test]
 fn what_is_no_file_is_not_followed() {
     let (home, elsewhere) = (Home::with(1), Home::with(5));
     let database = home.database();

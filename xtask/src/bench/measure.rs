@@ -11,7 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::processes::{self, Seen};
 use super::{BenchError, Measure, subject};
-use crate::project::{self, ProjectError};
+use crate::project::{self, ProjectError, copy, remove};
 
 /// One pair, or one value that has no native side.
 #[derive(Debug, Clone, Copy)]
@@ -420,42 +420,6 @@ fn expansion_seconds(text: &str) -> Option<f64> {
 
 fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn remove(dir: &Utf8Path) -> Result<(), BenchError> {
-    match fs::remove_dir_all(dir) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-            Err(BenchError::File { path: dir.to_owned(), source })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Copies a folder as it is, links as links, without target directories.
-fn copy(from: &Utf8Path, to: &Utf8Path) -> Result<(), BenchError> {
-    let io = |path: &Utf8Path| {
-        let path = path.to_owned();
-        move |source| BenchError::File { path, source }
-    };
-    fs::create_dir_all(to).map_err(io(to))?;
-    for entry in from.read_dir_utf8().map_err(io(from))? {
-        let entry = entry.map_err(io(from))?;
-        let (path, to) = (entry.path(), to.join(entry.file_name()));
-        let kind = entry.file_type().map_err(io(path))?;
-        if kind.is_dir() {
-            if entry.file_name() != "target" || path.join("Cargo.toml").exists() {
-                copy(path, &to)?;
-            }
-        } else if kind.is_symlink() {
-            let target = fs::read_link(path).map_err(io(path))?;
-            if to.symlink_metadata().is_err() {
-                std::os::unix::fs::symlink(target, &to).map_err(io(&to))?;
-            }
-        } else {
-            fs::copy(path, &to).map_err(io(path))?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

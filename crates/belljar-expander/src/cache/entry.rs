@@ -26,7 +26,8 @@ pub(crate) struct Conditions {
     pub(crate) place: Option<[u8; 32]>,
     /// A digest of all variables that it may see, for one that listed them.
     pub(crate) variables: Option<[u8; 32]>,
-    /// Variables of the user's, by digests of their values: they may be secrets, which are none of the disk's business.
+    /// Variables of the user's, by digests of their values that only this store can make: they may be secrets, which are none of
+    /// the disk's business.
     pub(crate) values: Vec<(String, [u8; 32])>,
     /// Names of things that were missing, and in which way: a macro can tell.
     pub(crate) absences: Vec<(String, u32)>,

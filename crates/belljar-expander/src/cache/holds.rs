@@ -68,10 +68,10 @@ impl Conditions {
         known: &Expansions,
     ) -> bool {
         let value_holds = |(name, digest): &(String, [u8; 32])| {
-            rules.variable(name).is_some_and(|value| digest_of_value(name, value) == *digest)
+            rules.variable(name).is_some_and(|value| digest_of_value(known, name, value) == Some(*digest))
         };
         let by_themselves = self.place.is_none_or(|place| place == rules.place())
-            && self.variables.is_none_or(|variables| variables == digest_of_variables(rules))
+            && self.variables.is_none_or(|variables| Some(variables) == digest_of_variables(known, rules))
             && self.values.iter().all(value_holds);
         if !by_themselves {
             return false;
@@ -193,22 +193,24 @@ impl Look<'_> {
     }
 }
 
-/// What is kept of a variable whose value may be a secret.
-pub(crate) fn digest_of_value(name: &str, value: &str) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new_derive_key("belljar 2026 value of a variable that a macro saw");
-    hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes()).update(value.as_bytes());
-    *hasher.finalize().as_bytes()
+/// What is kept of a variable whose value may be a secret. `None` where nothing is kept.
+pub(crate) fn digest_of_value(known: &Expansions, name: &str, value: &str) -> Option<[u8; 32]> {
+    known.digest_of(&texts(b"value", [name, value]))
 }
 
-/// A digest of all variables that macros may see.
-pub(crate) fn digest_of_variables(rules: &Rules) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
-    for (name, value) in rules.variables() {
-        for text in [name, value] {
-            hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
-        }
+/// A digest of all variables that macros may see. `None` where nothing is kept.
+pub(crate) fn digest_of_variables(known: &Expansions, rules: &Rules) -> Option<[u8; 32]> {
+    known.digest_of(&texts(b"all", rules.variables().flat_map(|(name, value)| [name, value])))
+}
+
+/// Texts as bytes of which no others have the same.
+fn texts<'a>(kind: &[u8], texts: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
+    let mut bytes = kind.to_vec();
+    for text in texts {
+        bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(text.as_bytes());
     }
-    *hasher.finalize().as_bytes()
+    bytes
 }
 
 /// Whether nothing is there, as far as a macro is told.
@@ -316,6 +318,22 @@ mod tests {
         assert!(variable("CARGO_PKG_LICENSE", None));
         assert!(!variable("HOME", Some("/home/me")), "it is not granted");
         assert!(variable(SOURCE_DATE_EPOCH, None) && !variable(SOURCE_DATE_EPOCH, Some("1")));
+    }
+
+    #[test]
+    fn values_that_may_be_secrets_hold_as_long_as_they_are_the_same_in_this_store_only() {
+        let (place, other) = (Place::new(), Place::new());
+        let of = |place: &Place, value| digest_of_value(&place.known, "CARGO_PKG_NAME", value).unwrap();
+        let holds = |digest| {
+            let values = vec![("CARGO_PKG_NAME".to_owned(), digest)];
+            place.conditions_hold(&Conditions { values, ..Conditions::default() }, &World::default())
+        };
+        assert!(holds(of(&place, "app")) && !holds(of(&place, "other")) && !holds(of(&other, "app")));
+        let all = |of: &Place| {
+            let variables = digest_of_variables(&of.known, &place.rules());
+            place.conditions_hold(&Conditions { variables, ..Conditions::default() }, &World::default())
+        };
+        assert!(all(&place) && !all(&other));
     }
 
     #[test]

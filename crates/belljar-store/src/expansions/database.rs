@@ -10,8 +10,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionB
 use super::ExpansionStats;
 use super::writer::Row;
 
-/// Version of the tables. A file of another version is followed by a new one.
-const VERSION: i64 = 1;
+/// Version of the tables and of what is in them (the dictionary, too). A file of another version is followed by a new one.
+pub(super) const VERSION: i64 = 2;
 
 /// `belj`, by which the file is known to be one of belljar's.
 const APPLICATION: i64 = 0x6265_6c6a;

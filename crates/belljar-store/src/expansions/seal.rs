@@ -1,7 +1,8 @@
 //! Entries as they are on disk: compressed, and sealed with a key of this store's.
 //!
 //! ```text
-//! sealed = 32 bytes keyed BLAKE3 of (key, variant, what follows), u32 bytes before compression, compressed
+//! sealed = 32 bytes keyed BLAKE3 of (key, variant, what follows), u32 bytes before compression,
+//!          a zstd frame that names its dictionary
 //! ```
 
 use std::cell::RefCell;
@@ -11,7 +12,7 @@ use std::path::Path;
 use camino::Utf8Path;
 use zstd::bulk::{Compressor, Decompressor};
 
-use super::Problem;
+use super::{Problem, dictionary};
 use crate::error::{Doing, StoreError};
 use crate::file;
 use crate::store::Store;
@@ -21,13 +22,28 @@ const NAME: &str = "key";
 /// The longest entry, before compression.
 const MAX: usize = 16 << 20;
 
-/// How hard it is tried to make entries small: more is slower, and no smaller by much.
-const LEVEL: i32 = 1;
+/// How hard it is tried to make entries small: with the dictionary this is as fast as less, and more would be slower by much.
+pub(super) const LEVEL: i32 = 3;
 
 thread_local! {
     /// Making one takes longer than using it.
     static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
     static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+/// What makes digests that nobody makes without the store's key.
+pub(super) struct DigestKey([u8; 32]);
+
+impl DigestKey {
+    pub(super) fn digest(&self, bytes: &[u8]) -> [u8; 32] {
+        *blake3::keyed_hash(&self.0, bytes).as_bytes()
+    }
+}
+
+impl std::fmt::Debug for DigestKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DigestKey")
+    }
 }
 
 /// What makes and checks seals.
@@ -78,7 +94,10 @@ impl Seal {
         let len = u32::try_from(body.len()).ok().filter(|_| body.len() <= MAX)?;
         let compressed = COMPRESSOR.with_borrow_mut(|compressor| match compressor {
             Some(compressor) => compressor.compress(body).ok(),
-            none => none.insert(Compressor::new(LEVEL).ok()?).compress(body).ok(),
+            none => {
+                let made = Compressor::with_prepared_dictionary(dictionary::encoder()?).ok()?;
+                none.insert(made).compress(body).ok()
+            }
         })?;
         let mut sealed = vec![0; 32];
         sealed.extend_from_slice(&len.to_le_bytes());
@@ -98,9 +117,17 @@ impl Seal {
         let len = usize::try_from(u32::from_le_bytes(*len)).ok().filter(|len| *len <= MAX)?;
         let body = DECOMPRESSOR.with_borrow_mut(|decompressor| match decompressor {
             Some(decompressor) => decompressor.decompress(compressed, len).ok(),
-            none => none.insert(Decompressor::new().ok()?).decompress(compressed, len).ok(),
+            none => {
+                let made = Decompressor::with_prepared_dictionary(dictionary::decoder()?).ok()?;
+                none.insert(made).decompress(compressed, len).ok()
+            }
         });
         body.filter(|body| body.len() == len)
+    }
+
+    /// Another key, for digests that are no seals.
+    pub(super) fn for_digests(&self) -> DigestKey {
+        DigestKey(blake3::derive_key("belljar 2026 digests of what may be a secret", &self.key))
     }
 
     pub(super) fn close_digest(&self, path: &[u8; 32], identity: &[u8], digest: &[u8; 32]) -> Vec<u8> {
@@ -151,6 +178,58 @@ mod tests {
             SEAL.open(&[1; 32], &[2; 32], &SEAL.close(&[1; 32], &[2; 32], b"").unwrap()),
             Some(vec![])
         );
+    }
+
+    /// As [`Seal::close`] does it, of any frame.
+    fn sealed(len: usize, frame: &[u8]) -> Vec<u8> {
+        let content = [&u32::try_from(len).unwrap().to_le_bytes(), frame].concat();
+        [SEAL.digest([&[1; 32], &[2; 32], &content]).as_bytes(), content.as_slice()].concat()
+    }
+
+    #[test]
+    fn a_frame_with_another_dictionary_is_not_opened() {
+        let body = b"impl fmt::Debug for Some { fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result }"
+            .repeat(9);
+        let open = |frame: &[u8]| SEAL.open(&[1; 32], &[2; 32], &sealed(body.len(), frame));
+        let with = |dictionary: &[u8]| {
+            Compressor::with_dictionary(LEVEL, dictionary).unwrap().compress(&body).unwrap()
+        };
+        assert_eq!(open(&with(dictionary::BYTES)).as_deref(), Some(&body[..]));
+        // The same words, by another name.
+        let mut other = dictionary::BYTES.to_vec();
+        other[4] ^= 1;
+        assert_eq!(open(&with(&other)), None);
+    }
+
+    #[test]
+    fn a_sealed_frame_that_is_none_does_no_harm() {
+        let body: Vec<u8> = (0..3000_u32).flat_map(|n| (n * n).to_le_bytes()).collect();
+        let frame = SEAL.close(&[1; 32], &[2; 32], &body).unwrap().split_off(36);
+        assert_eq!(SEAL.open(&[1; 32], &[2; 32], &sealed(body.len(), &frame)).as_ref(), Some(&body));
+        assert_eq!(
+            SEAL.open(&[1; 32], &[2; 32], &sealed(body.len() - 1, &frame)),
+            None,
+            "longer than it says"
+        );
+        assert_eq!(SEAL.open(&[1; 32], &[2; 32], &sealed(body.len() + 1, &frame)), None, "shorter");
+        assert_eq!(SEAL.open(&[1; 32], &[2; 32], &sealed(MAX + 1, &frame)), None, "longer than any");
+        for at in (0..frame.len() * 8).step_by(7) {
+            let mut flipped = frame.clone();
+            flipped[at / 8] ^= 1 << (at % 8);
+            // The seal is what says that it is the right one; here it is only looked at what zstd does with it.
+            let opened = SEAL.open(&[1; 32], &[2; 32], &sealed(body.len(), &flipped));
+            assert!(opened.is_none_or(|opened| opened.len() == body.len()), "bit {at}");
+        }
+    }
+
+    #[test]
+    fn digests_of_secrets_are_of_this_store_only() {
+        let digest = |seal: &Seal, of: &[u8]| seal.for_digests().digest(of);
+        assert_eq!(digest(&SEAL, b"1234"), digest(&SEAL, b"1234"));
+        assert_ne!(digest(&SEAL, b"1234"), digest(&SEAL, b"1235"));
+        assert_ne!(digest(&SEAL, b"1234"), digest(&Seal { key: [6; 32] }, b"1234"));
+        assert_ne!(digest(&SEAL, b"1234"), *blake3::keyed_hash(&SEAL.key, b"1234").as_bytes());
+        assert_eq!(format!("{:?} {:?}", SEAL, SEAL.for_digests()), "Seal DigestKey");
     }
 
     #[test]
