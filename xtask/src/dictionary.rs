@@ -251,7 +251,8 @@ fn compiled(args: &Args) -> Result<Found, DictionaryError> {
     let generated = scratch.join("generated");
     project::copy(&project::root().join("fixtures/bench"), &generated)?;
     let path = generated.join("derives/src/lib.rs");
-    fs::write(&path, subject::derives(0)).map_err(|source| DictionaryError::File { path, source })?;
+    fs::write(&path, subject::derives(subject::DERIVES, 0))
+        .map_err(|source| DictionaryError::File { path, source })?;
 
     let check = |project: &Utf8Path, targets: &[&str]| -> Result<(), DictionaryError> {
         let target = scratch.join("target");

@@ -56,10 +56,11 @@ pub struct Config {
 
 /// Waits until modules that somebody makes are in the store, or never will be.
 #[derive(Clone)]
-pub struct Awaited(Arc<dyn Fn() + Send + Sync>);
+pub struct Awaited(Arc<dyn Fn(&str) + Send + Sync>);
 
 impl Awaited {
-    pub fn new(wait: impl Fn() + Send + Sync + 'static) -> Self {
+    /// `wait` is called with the macro package whose module is not there.
+    pub fn new(wait: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self(Arc::new(wait))
     }
 }
@@ -246,6 +247,7 @@ impl Expander {
         };
         let arguments = Arguments {
             module: ModuleDigest::from_bytes(expand.module),
+            package: expand.package,
             kind: expand.kind,
             name: expand.name,
             input: expand.input,
@@ -456,6 +458,7 @@ impl Expander {
             let expand = Expand::read(&request).map_err(unreadable)?;
             let arguments = Arguments {
                 module: ModuleDigest::from_bytes(expand.module),
+                package: expand.package,
                 kind: expand.kind,
                 name: expand.name,
                 input: expand.input,
@@ -496,7 +499,7 @@ impl Expander {
         };
         let mut loaded = runtime.load(&self.config.store, arguments.module);
         if let (Err(ModuleError::Missing { .. }), Some(Awaited(wait))) = (&loaded, &self.config.awaited) {
-            wait();
+            wait(arguments.package);
             loaded = runtime.load(&self.config.store, arguments.module);
         }
         match loaded {

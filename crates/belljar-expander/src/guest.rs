@@ -118,6 +118,8 @@ const COMPLAINT: &str = "compile_error";
 /// What a macro is called with.
 pub(crate) struct Arguments<'a> {
     pub(crate) module: ModuleDigest,
+    /// The macro's package.
+    pub(crate) package: &'a str,
     pub(crate) kind: EntryKind,
     pub(crate) name: &'a str,
     pub(crate) input: &'a [u8],

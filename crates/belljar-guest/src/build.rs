@@ -77,17 +77,19 @@ pub(crate) const PROFILE: &str = "guest";
 
 /// Requests, held against what the store has.
 #[derive(Debug)]
-pub struct Guests<'a> {
-    store: &'a Store,
-    toolchain: &'a Toolchain,
+pub struct Guests {
+    store: Store,
+    toolchain: Toolchain,
     depth: usize,
-    found: Vec<Found<'a>>,
+    found: Vec<Found>,
 }
 
 #[derive(Debug)]
-struct Found<'a> {
-    request: &'a GuestRequest,
-    keyed: Keyed,
+struct Found {
+    request: GuestRequest,
+    /// `None` when it is there.
+    keyed: Option<Keyed>,
+    promised: Promised,
     record: Option<GuestRecord>,
 }
 
@@ -116,21 +118,17 @@ pub fn ensure(
     Guests::find(store, toolchain, requests)?.make(progress)
 }
 
-impl<'a> Guests<'a> {
+impl Guests {
     /// Looks for the module of each of them. Nothing is built.
-    pub fn find(
-        store: &'a Store,
-        toolchain: &'a Toolchain,
-        requests: &'a [GuestRequest],
-    ) -> Result<Self, GuestError> {
+    pub fn find(store: &Store, toolchain: &Toolchain, requests: &[GuestRequest]) -> Result<Self, GuestError> {
         let around = Nested::of_environment().map_or(0, |n| n.depth);
         Self::find_at(store, toolchain, requests, around + 1)
     }
 
     fn find_at(
-        store: &'a Store,
-        toolchain: &'a Toolchain,
-        requests: &'a [GuestRequest],
+        store: &Store,
+        toolchain: &Toolchain,
+        requests: &[GuestRequest],
         depth: usize,
     ) -> Result<Self, GuestError> {
         if let Some(request) = requests.first()
@@ -138,61 +136,48 @@ impl<'a> Guests<'a> {
         {
             return Err(GuestError::TooDeep { package: request.title(), limit: DEEPEST });
         }
-        let find = |request| {
+        let find = |request: &GuestRequest| {
             let keyed = Keyed::new(toolchain, request)?;
-            let record = known(store, &keyed.key)?;
-            Ok(Found { request, record, keyed })
+            let promised = Promised { key: keyed.key, sources: keyed.sources.clone() };
+            let record = promised.look(store)?;
+            let keyed = record.is_none().then_some(keyed);
+            Ok(Found { request: request.clone(), record, keyed, promised })
         };
         let found = requests.iter().map(find).collect::<Result<_, GuestError>>()?;
-        Ok(Self { store, toolchain, depth, found })
+        Ok(Self { store: store.clone(), toolchain: toolchain.clone(), depth, found })
     }
 
-    /// Whether the store has them all.
-    #[must_use]
-    pub fn are_there(&self) -> bool {
-        self.found.iter().all(|found| found.record.is_some())
+    /// What is known of each, in the order of the requests: its record, or under which key it will be when it is made.
+    pub fn each(&self) -> impl Iterator<Item = Result<&GuestRecord, &Promised>> {
+        self.found.iter().map(|found| found.record.as_ref().ok_or(&found.promised))
     }
 
-    /// What is known of each: its record, or under which key it will be when it is made.
-    pub fn each(&self) -> impl Iterator<Item = Result<GuestRecord, Promised>> {
-        self.found.iter().map(|Found { keyed, record, .. }| {
-            let sources = keyed.sources.clone();
-            let promised = Promised { key: keyed.key, sources: sources.clone() };
-            record.clone().map(|record| GuestRecord { sources, ..record }).ok_or(promised)
-        })
-    }
-
-    /// Builds those that the store doesn't have. Returns the records of all, in their order.
-    pub fn make(self, progress: &dyn Progress) -> Result<Vec<GuestRecord>, GuestError> {
-        let Self { store, toolchain, depth, found } = self;
-        let mut records = Vec::with_capacity(found.len());
-        let mut requests = Vec::with_capacity(found.len());
+    /// Builds those that the store did not have. Returns the records of all, in their order.
+    pub fn make(mut self, progress: &dyn Progress) -> Result<Vec<GuestRecord>, GuestError> {
         let mut missing: Vec<(Keyed, &GuestRequest)> = Vec::new();
-        for Found { request, keyed, record } in found {
-            records.push(record.map(|record| GuestRecord { sources: keyed.sources.clone(), ..record }));
-            requests.push(request);
-            if records.last().is_some_and(Option::is_none) && !missing.iter().any(|(k, _)| k.key == keyed.key)
-            {
-                missing.push((keyed, request));
-            }
+        for found in &mut self.found {
+            let keyed = found.keyed.take();
+            missing.extend(keyed.map(|keyed| (keyed, &found.request)));
         }
-        if missing.is_empty() {
-            return Ok(records.into_iter().flatten().collect());
+        let mut keys = BTreeSet::new();
+        missing.retain(|(keyed, _)| keys.insert(keyed.key));
+        let (store, toolchain) = (&self.store, &self.toolchain);
+        if !missing.is_empty() {
+            // Reading it all takes a moment, so only where something is compiled with it.
+            toolchain.aborting.check()?;
+            let total = missing.len();
+            let mut builder = Builder { store, toolchain, progress, depth: self.depth, total, done: 0 };
+            builder.build(missing)?;
         }
-        // Reading it all takes a moment, so only where something is compiled with it.
-        toolchain.aborting.check()?;
-        let mut builder = Builder { store, toolchain, progress, depth, total: missing.len(), done: 0 };
-        builder.build(missing)?;
-        for (record, request) in records.iter_mut().zip(requests) {
-            if record.is_none() {
-                let keyed = Keyed::new(toolchain, request)?;
-                *record = Promised { key: keyed.key, sources: keyed.sources }.look(store)?;
-            }
-            if record.is_none() {
-                return Err(GuestError::NoModule { guest: request.title() });
-            }
-        }
-        Ok(records.into_iter().flatten().collect())
+        let record = |found: &Found| match &found.record {
+            Some(record) => Ok(record.clone()),
+            // Under the key of then: somebody may have edited its sources meanwhile.
+            None => found
+                .promised
+                .look(store)?
+                .ok_or_else(|| GuestError::NoModule { guest: found.request.title() }),
+        };
+        self.found.iter().map(record).collect()
     }
 }
 
@@ -867,20 +852,31 @@ fn write_root(workspace: &Workspace, group: &[(Keyed, &GuestRequest)]) -> Result
          \n[profile.{PROFILE}.build-override]\nopt-level = 0\ndebug = false\ncodegen-units = 16\n\
          debug-assertions = {assertions}\noverflow-checks = {assertions}\n\n",
     );
+    // By name and version: another version of the same name is to come out as it would alone.
+    let spec = |name: &str, version: &str| format!("{name}@{version}");
     let mut packages: BTreeMap<String, String> = BTreeMap::new();
-    // With its version: a library of another one may have the same name, and is to come out as it would alone.
-    let of_group = group.iter().map(|(_, r)| format!("{}@{}", r.name, r.version));
-    for package in of_group.chain(["syn".to_owned()]) {
-        packages.insert(package, "opt-level = 0\n".to_owned());
+    for (keyed, request) in group {
+        let reached = keyed.reached.iter().map(|&i| &keyed.lock.packages[i]);
+        let syn = reached.filter(|package| package.name == "syn").map(|syn| spec(&syn.name, &syn.version));
+        for package in syn.chain([spec(&request.name, &request.version)]) {
+            packages.insert(package, "opt-level = 0\n".to_owned());
+        }
     }
     // Cargo looks at times to see whether a package by path has changed; its content is what counts. The number is part
     // of what cargo tells builds apart by, and the wrapper replaces it.
     let roots: BTreeSet<&str> = group.iter().map(|(_, r)| r.name.as_str()).collect();
-    let local: BTreeMap<_, _> = group.iter().flat_map(|(k, _)| &k.local).collect();
-    for (name, files) in local.into_iter().filter(|(name, _)| !roots.contains(name.as_str())) {
-        let [a, b, c, d, ..] = *files.as_bytes();
-        let number = 0x4000_0000 | (u32::from_le_bytes([a, b, c, d]) >> 2);
-        let _ = writeln!(packages.entry(name.clone()).or_default(), "codegen-units = {number}");
+    let mut numbered = BTreeSet::new();
+    for (keyed, _) in group {
+        for (name, files) in keyed.local.iter().filter(|(name, _)| !roots.contains(name.as_str())) {
+            let here = keyed.lock.packages.iter().find(|p| p.source.is_none() && p.name == *name);
+            let package = here.map_or_else(|| name.clone(), |p| spec(name, &p.version));
+            if !numbered.insert(package.clone()) {
+                continue;
+            }
+            let [a, b, c, d, ..] = *files.as_bytes();
+            let number = 0x4000_0000 | (u32::from_le_bytes([a, b, c, d]) >> 2);
+            let _ = writeln!(packages.entry(package).or_default(), "codegen-units = {number}");
+        }
     }
     for (package, settings) in packages {
         let _ = write!(manifest, "[profile.{PROFILE}.package.{package:?}]\n{settings}");

@@ -192,7 +192,7 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Makes all guests before anything else is done.
     pub(crate) fn guests_first(self) -> Result<(Plan, Vec<(OsString, OsString)>), CommandError> {
-        self.making.map_or(Ok(()), |making| making.make())?;
+        self.making.map_or(Ok(()), Making::make)?;
         Ok((self.plan, self.env))
     }
 }
@@ -260,7 +260,7 @@ fn guests(
             Ok(GuestRequest { log: Some(log.clone()), ..request })
         })
         .collect::<Result<Vec<_>, CommandError>>()?;
-    Making::of(store, toolchain, requests, quiet(&call.args))
+    Making::of(&store, &toolchain, &requests, quiet(&call.args))
 }
 
 fn request(
@@ -517,12 +517,17 @@ fn supervise(
     let value = |name: &str| env.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.clone());
     let build = value(BUILD).and_then(|name| name.into_string().ok());
     let session = value(session::VARIABLE).and_then(|path| path.into_string().ok()).map(Utf8PathBuf::from);
+    let runs_programs = runs_programs(&call.subcommand);
+    // A program is not to run beside compilers, nor to be ended with them.
+    let making = match making {
+        Some(making) if runs_programs => making.make().map(|()| None)?,
+        making => making,
+    };
     interrupt::end_if_interrupted();
     let mut command = sealed(call, env);
     let start = |source| PlanError::Start { cargo: call.cargo.clone(), source };
     // SAFETY: `prctl` may be called between fork and exec.
     unsafe { command.pre_exec(interrupt::die_with_parent) };
-    let runs_programs = runs_programs(&call.subcommand);
     let mut spawn = move || {
         let child = command.spawn().map_err(start)?;
         if runs_programs {

@@ -9,7 +9,7 @@
 //! it has not made until cargo has been ended: what went wrong is the command's to say.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use belljar_expander::Awaited;
 use belljar_guest::toolchain::Toolchain;
 use belljar_guest::{GuestKey, GuestRecord, GuestRequest, Guests, Progress, Promised};
 use belljar_store::{Area, Store};
@@ -29,7 +30,11 @@ use crate::interrupt;
 use crate::report::{self, StatusLines};
 
 /// How long the main thread may take to clear up when cargo has ended before all guests were there.
-const GRACE: Duration = Duration::from_millis(500);
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How long a job is waited for that was left to others, and how often it is looked.
+const BACK: Duration = Duration::from_millis(100);
+const STEP: Duration = Duration::from_millis(5);
 
 /// A guest, as a session has it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -42,6 +47,8 @@ pub(crate) enum Guest {
 /// A guest that the command is going to build.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Promise {
+    /// The macro package.
+    package: String,
     guest: Promised,
     /// Locked until it is there.
     lock: Utf8PathBuf,
@@ -50,45 +57,59 @@ pub(crate) struct Promise {
 impl Promise {
     /// Waits until it is there. `None` when it never will be.
     pub(crate) fn wait(&self, store: &Store) -> Result<Option<GuestRecord>, belljar_guest::GuestError> {
-        without_job(|| wait_for(&self.lock));
-        self.guest.look(store)
-    }
-
-    /// Waits until it is there, or never will be, and keeps what it holds.
-    pub(crate) fn settle(&self) {
         wait_for(&self.lock);
+        self.guest.look(store)
     }
 }
 
-/// Blocks until nobody holds the lock. The file goes with the command.
+/// Lets an expander wait for modules of these promises, those of the package that is called.
+pub(crate) fn awaited(promises: Vec<Promise>) -> Option<Awaited> {
+    if promises.is_empty() {
+        return None;
+    }
+    let wait = move |package: &str| {
+        promises
+            .iter()
+            .filter(|promise| promise.package == package)
+            .for_each(|promise| wait_for(&promise.lock));
+    };
+    Some(Awaited::new(wait))
+}
+
+/// Waits until nobody holds the lock, and leaves this process's job to others meanwhile. The file goes with the command.
 fn wait_for(lock: &Utf8Path) {
     let Ok(file) = File::open(lock) else { return };
-    while file.lock_shared().is_err_and(|e| e.kind() == io::ErrorKind::Interrupted) {}
+    if matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
+        without_job(|| while file.lock_shared().is_err_and(|e| e.kind() == io::ErrorKind::Interrupted) {});
+    }
 }
 
 /// Does what only waits, while cargo can use this process's job for another unit.
 ///
 /// Each compiler that cargo runs has a token of its job server (<https://www.gnu.org/software/make/manual/html_node/POSIX-Jobserver.html>),
 /// which it may give back for a while.
-fn without_job<T>(wait: impl FnOnce() -> T) -> T {
+fn without_job(wait: impl FnOnce()) {
     // SAFETY: the descriptors that cargo names in the environment are those that it made for its children. This process has
     // closed none of its descriptors, and the client looks whether they are pipes.
     let jobs = unsafe { jobserver::Client::from_env_ext(true) }.client.ok();
     let given = jobs.filter(|jobs| jobs.release_raw().is_ok());
-    let waited = wait();
-    if let Some(jobs) = given {
-        // Where it can't be had, there is one more job than cargo wants, for a moment.
-        let _ = jobs.acquire_raw();
+    wait();
+    let Some(jobs) = given else { return };
+    // cargo takes each token that it sees, for units that can mostly wait; much waits for this one. So after a moment there is one
+    // job more than cargo wants.
+    for _ in 0..BACK.as_millis() / STEP.as_millis() {
+        match jobs.try_acquire() {
+            Ok(Some(token)) => return token.drop_without_releasing(),
+            Ok(None) => std::thread::sleep(STEP),
+            Err(_) => return,
+        }
     }
-    waited
 }
 
 /// The guests that the store doesn't have, to be made by this process.
 #[derive(Debug)]
 pub(crate) struct Making {
-    store: Store,
-    toolchain: Toolchain,
-    requests: Vec<GuestRequest>,
+    guests: Guests,
     locks: Locks,
     quiet: bool,
 }
@@ -96,59 +117,62 @@ pub(crate) struct Making {
 impl Making {
     /// What is known of each of them, and who makes those that the store doesn't have.
     pub(crate) fn of(
-        store: Store,
-        toolchain: Toolchain,
-        requests: Vec<GuestRequest>,
+        store: &Store,
+        toolchain: &Toolchain,
+        requests: &[GuestRequest],
         quiet: bool,
     ) -> Result<(Vec<Guest>, Option<Self>), CommandError> {
-        let found: Vec<_> = Guests::find(&store, &toolchain, &requests)?.each().collect();
-        let locks = Locks::of(&store, found.iter().filter_map(|found| found.as_ref().err()))
+        let guests = Guests::find(store, toolchain, requests)?;
+        let locks = Locks::of(store, guests.each().filter_map(Result::err))
             .map_err(|source| CommandError::Promise { path: store.dir(Area::Tmp), source })?;
-        let guest = |found| match found {
-            Ok(record) => Guest::Made(record),
-            Err(guest) => Guest::Promised(Promise { lock: locks.path(&guest), guest }),
+        let guest = |(request, found): (&GuestRequest, _)| match found {
+            Ok(record) => Guest::Made(GuestRecord::clone(record)),
+            Err(guest) => {
+                let (package, lock) = (request.name.clone(), locks.path(guest));
+                Guest::Promised(Promise { package, lock, guest: Promised::clone(guest) })
+            }
         };
-        let guests = found.into_iter().map(guest).collect();
+        let found = requests.iter().zip(guests.each()).map(guest).collect();
         let is_needed = !locks.are_free();
-        Ok((guests, is_needed.then_some(Self { store, toolchain, requests, locks, quiet })))
+        Ok((found, is_needed.then_some(Self { guests, locks, quiet })))
     }
 
     /// Makes them.
-    pub(crate) fn make(&self) -> Result<(), CommandError> {
-        let lines = StatusLines::precompiling(self.quiet);
-        Guests::find(&self.store, &self.toolchain, &self.requests)?.make(&lines)?;
+    pub(crate) fn make(self) -> Result<(), CommandError> {
+        self.guests.make(&StatusLines::precompiling(self.quiet))?;
         Ok(())
     }
 
     /// Makes them, and runs cargo, which `start` starts, as soon as the first is being compiled: before, two cargos would wait
-    /// for each other's look at the registry. When either fails, the other is ended.
+    /// for each other's look at the registry. When a guest can't be made, cargo is ended. When cargo fails, which it does when none
+    /// of its compilers is waiting any more, no other guest is made.
     pub(crate) fn make_beside(
         self,
         start: impl FnOnce() -> Result<Child, CommandError> + Send,
     ) -> Result<io::Result<ExitStatus>, CommandError> {
-        let lines = StatusLines::precompiling(self.quiet);
+        let Self { guests, locks, quiet } = self;
+        let lines = StatusLines::precompiling(quiet);
         let (cleared, clearing) = mpsc::channel();
         let failed = Arc::new(AtomicBool::new(false));
         let watched = Watch { failed: Arc::clone(&failed), clearing };
         let cargo = Mutex::new(Cargo::Waits(start, watched));
         let beside = || begin(&mut cargo.lock().unwrap_or_else(PoisonError::into_inner));
-        let progress = Beside { lines: &lines, locks: &self.locks, begin: &beside };
-        let made = Guests::find(&self.store, &self.toolchain, &self.requests)
-            .and_then(|guests| guests.make(&progress));
+        let made = guests.make(&Beside { lines: &lines, locks: &locks, begin: &beside });
+        // From now on nothing but cargo is waited for.
+        drop(cleared);
         match made {
             Ok(_) => beside(),
             // It has said itself what is wrong.
             Err(_) if failed.load(Ordering::SeqCst) => {}
             Err(error) => {
+                // Before anybody is told that a module is there who would not find it.
                 interrupt::end_descendants();
-                // Nobody is left who would wait for what was not made.
-                report::alone();
                 interrupt::end_if_interrupted();
                 return Err(error.into());
             }
         }
-        // From now on nothing but cargo is waited for.
-        drop(cleared);
+        // Somebody else may have made some of them.
+        drop(locks);
         let status = match cargo.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Cargo::Runs(thread) => Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))),
             Cargo::NotStarted(error) => Err(error),
@@ -194,16 +218,15 @@ impl Watch {
         report::beside_cargo();
         let watch = move || {
             let status = cargo.wait()?;
-            if !status.success() {
+            if !status.success() && self.clearing.try_recv() == Err(mpsc::TryRecvError::Empty) {
                 self.failed.store(true, Ordering::SeqCst);
-                if self.clearing.try_recv() == Err(mpsc::TryRecvError::Empty) {
-                    interrupt::end_descendants();
-                    // The main thread sees its own cargo end, and clears up. It may also be waiting for a lock.
-                    if self.clearing.recv_timeout(GRACE) == Err(mpsc::RecvTimeoutError::Timeout) {
-                        interrupt::end_if_interrupted();
-                        let signal = status.signal().unwrap_or_default();
-                        std::process::exit(status.code().unwrap_or(128 + signal));
-                    }
+                interrupt::end_descendants();
+                // The main thread sees its own cargo end, and clears up. It may also be waiting for a lock that another belljar
+                // has for long.
+                if self.clearing.recv_timeout(GRACE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                    interrupt::end_if_interrupted();
+                    let signal = status.signal().unwrap_or_default();
+                    std::process::exit(status.code().unwrap_or(128 + signal));
                 }
             }
             Ok(status)
@@ -237,6 +260,9 @@ impl Locks {
         locks._remover = Some(remover);
         let mut held = HashMap::new();
         for guest in guests {
+            if held.contains_key(&guest.key) {
+                continue;
+            }
             let file = File::create(locks.path(guest))?;
             file.lock()?;
             held.insert(guest.key, file);

@@ -74,7 +74,7 @@ pub(crate) fn error(error: &dyn std::error::Error) -> ExitCode {
         }
         cause = inner.source();
     }
-    anstream::eprintln!("{ERROR}error{ERROR:#}: {text}");
+    anstream::eprintln!("{}{ERROR}error{ERROR:#}: {text}", room());
     ExitCode::from(FAILED)
 }
 

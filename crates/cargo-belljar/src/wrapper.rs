@@ -32,7 +32,7 @@ use belljar_wire::message;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::own_dir::advice;
-use crate::promised::{Guest, Promise};
+use crate::promised::{self, Guest};
 use crate::session::{self, Session};
 use crate::{cache, interrupt, policy, report};
 use afterwards::{AfterwardsError, Compilation, Stamped};
@@ -167,9 +167,7 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
     // As it came: where it was too long for a command line, it still is.
     let command = command(compilers, given_args);
     let tape = probing.map(|probing| Arc::new(Tape::of(vec![probing.package.clone()])));
-    let promises: Vec<Promise> = session.iter().flat_map(|session| session.promises()).cloned().collect();
-    let awaited =
-        (!promises.is_empty()).then(|| Awaited::new(move || promises.iter().for_each(Promise::settle)));
+    let awaited = awaited(session.as_ref());
     let serving = Serving { tape, awaited, ..Serving::default() };
     let policy = move || Policy::load(calling, &places);
     let (status, printed) = with_expander(command, &name(compilers), &serving, call.is_some(), policy)?;
@@ -182,6 +180,11 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
         compilation.probe(probing, &tape)?;
     }
     Ok(exit_like(status))
+}
+
+/// By what an expander waits for modules that the command is still making.
+fn awaited(session: Option<&Session>) -> Option<Awaited> {
+    promised::awaited(session?.promises().cloned().collect())
 }
 
 /// What this process's environment, which cargo made, says of the crate.
@@ -248,7 +251,7 @@ fn begin(known: Option<&Known>, session: Option<&Session>) -> Result<Option<Begu
     match known {
         None => Ok(None),
         Some(known) if is_looked_after(session) => known.forget().map(|()| None),
-        Some(known) => known.begin().map(Some),
+        Some(known) => known.begin(),
     }
 }
 
@@ -435,7 +438,7 @@ pub(crate) fn expander(arguments: &[OsString]) -> ExitCode {
     calling.workspace_root = root.map(Utf8PathBuf::into_string);
     let policy = Policy::load(calling.clone(), &policy_places);
     let compilation = Compilation::served(calling, policy_places, crate_name, argument(2));
-    let serving = Serving::default();
+    let serving = Serving { awaited: awaited(Session::of_environment().as_ref()), ..Serving::default() };
     let ended = {
         let serving = serving.clone();
         move || {

@@ -100,7 +100,13 @@ impl Rerun {
             Err((malformed, _)) => return Again::Failed(name, Cause::Request(malformed).to_string()),
         };
         call.channel.keep_heard(super::MAX_ENTRY);
-        let arguments = Arguments { module, kind: expand.kind, name: expand.name, input: expand.input };
+        let arguments = Arguments {
+            module,
+            package: expand.package,
+            kind: expand.kind,
+            name: expand.name,
+            input: expand.input,
+        };
         let (outcome, mut call) = self.expander.run(limits, None, call, &arguments);
         let printed = call.channel.heard().printed;
         let now = match outcome {

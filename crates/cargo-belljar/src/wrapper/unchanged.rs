@@ -69,6 +69,9 @@ const DEPTH: usize = 40;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
+/// Days for which it is known what a compilation depended on.
+const LONG: u32 = 60;
+
 /// Seconds and nanoseconds since 1970.
 type Time = (i64, i64);
 
@@ -97,21 +100,20 @@ impl Known {
         Some(Self { dir, unit: Compilation::unit_of(unit) })
     }
 
-    /// From now on nothing that was known of it holds, and what others know of its last compilation neither.
-    pub(super) fn begin(&self) -> Result<Begun, AfterwardsError> {
+    /// From now on nothing that was known of it holds, and what others know of its last compilation neither. `None` where nothing
+    /// new can be written down: then nobody leaves it alone, nor what depends on it.
+    pub(super) fn begin(&self) -> Result<Option<Begun>, AfterwardsError> {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let of = format!("{} {} {}", self.unit, std::process::id(), since.as_nanos());
         let name = blake3::hash(of.as_bytes()).to_hex()[..32].to_owned();
-        let begun = || {
-            let dir = OwnDir::make(&self.dir)?;
-            // It only saves room.
-            let _ = sweep(&dir, SystemTime::now());
-            self.remove(&dir)?;
-            dir.write(&self.made(), name.as_bytes(), None)?;
-            modified(&dir.metadata(&self.made())?)
-        };
-        let at = begun().map_err(|source| AfterwardsError::Known { path: self.dir.clone(), source })?;
-        Ok(Begun { name, at })
+        // What is there and is not this user's, nobody believes.
+        let Ok(dir) = OwnDir::make(&self.dir) else { return Ok(None) };
+        // It only saves room.
+        let _ = sweep(&dir, SystemTime::now());
+        self.remove(&dir).map_err(|source| AfterwardsError::Known { path: self.dir.clone(), source })?;
+        let written = dir.write(&self.made(), name.as_bytes(), None);
+        let at = written.and_then(|()| modified(&dir.metadata(&self.made())?));
+        Ok(at.ok().map(|at| Begun { name, at }))
     }
 
     /// The same, where the next one is not to be left alone.
@@ -158,21 +160,26 @@ impl Known {
     }
 }
 
-/// Once a day: what is kept of artifacts that somebody has removed, as `cargo clean -p` does, goes too.
+/// Once a day: what is kept of artifacts that somebody has removed, as `cargo clean -p` does, goes too, and what is known of
+/// compilations of long ago. Whoever was left alone because of those is compiled again, once.
 fn sweep(dir: &OwnDir, now: SystemTime) -> io::Result<()> {
     const SWEPT: &str = "swept";
-    let is_old = |then: SystemTime| now.duration_since(then).is_ok_and(|age| age > DAY);
-    if dir.modified(SWEPT).is_ok_and(|then| !is_old(then)) {
+    let older_than = |then: SystemTime, days| now.duration_since(then).is_ok_and(|age| age > days * DAY);
+    if dir.modified(SWEPT).is_ok_and(|then| !older_than(then, 1)) {
         return Ok(());
     }
     dir.write(SWEPT, b"", None)?;
-    for name in dir.names()?.iter().filter(|name| name.ends_with(".kept")) {
-        let is_nowhere_else = |metadata: Metadata| {
-            let changed = u64::try_from(metadata.ctime()).unwrap_or_default();
-            metadata.nlink() == 1 && is_old(UNIX_EPOCH + Duration::from_secs(changed))
+    for name in dir.names()? {
+        let Ok(metadata) = dir.metadata(&name) else { continue };
+        let changed = u64::try_from(metadata.ctime()).unwrap_or_default();
+        let changed = UNIX_EPOCH + Duration::from_secs(changed);
+        let goes = match name.rsplit_once('.') {
+            Some((_, "kept")) => metadata.nlink() == 1 && older_than(changed, 1),
+            Some((_, "json" | "made")) => older_than(changed, LONG),
+            _ => false,
         };
-        if dir.metadata(name).is_ok_and(is_nowhere_else) {
-            dir.remove(name)?;
+        if goes {
+            dir.remove(&name)?;
         }
     }
     Ok(())
