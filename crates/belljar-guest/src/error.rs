@@ -24,6 +24,10 @@ pub enum GuestError {
     )]
     NotLocked { guest: String, lockfile: Utf8PathBuf },
     #[error(
+        "the macros of {guest} can't be sealed: {lockfile} has packages of this name and version from several places, and belljar can't tell which is meant\nnext: use one of them only, or give one another version with a `[patch]`"
+    )]
+    Several { guest: String, lockfile: Utf8PathBuf },
+    #[error(
         "the macros of {guest} can't be sealed: for WebAssembly it would be built with {stranger}, which is not in {lockfile}\nnext: {advice}"
     )]
     Stranger { guest: String, stranger: String, lockfile: Utf8PathBuf, advice: String },

@@ -10,7 +10,7 @@ use toml_edit::{DocumentMut, Item, TableLike};
 use crate::build::{GuestRequest, Origin};
 use crate::config::{self, Config, real, text_of};
 use crate::inside::{field, version_line};
-use crate::lock::Lockfile;
+use crate::lock::{Lockfile, Several};
 use crate::toolchain::Toolchain;
 use crate::{GuestError, overlay, scratch};
 
@@ -42,9 +42,16 @@ impl Keyed {
     pub(crate) fn new(toolchain: &Toolchain, request: &GuestRequest) -> Result<Self, GuestError> {
         let lock = Lockfile::read(&request.lockfile)
             .map_err(|source| GuestError::Lock { guest: request.title(), source })?;
-        let root = lock.find(&request.name, &request.version, request.origin).ok_or_else(|| {
-            GuestError::NotLocked { guest: request.title(), lockfile: request.lockfile.clone() }
-        })?;
+        let root = lock
+            .find(&request.name, &request.version, request.origin, &request.manifest_path)
+            .map_err(|Several| GuestError::Several {
+                guest: request.title(),
+                lockfile: request.lockfile.clone(),
+            })?
+            .ok_or_else(|| GuestError::NotLocked {
+                guest: request.title(),
+                lockfile: request.lockfile.clone(),
+            })?;
         let reached = lock.reach(root);
         let mut hasher = blake3::Hasher::new();
         let mut add = |text: &str| field(&mut hasher, text);

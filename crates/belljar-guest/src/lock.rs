@@ -62,6 +62,22 @@ impl Locked {
     }
 }
 
+/// Several packages of a lockfile can be meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Several;
+
+impl Locked {
+    /// Whether this is the checkout of a git package, which has the first digits of its commit in the path
+    /// (`cargo::sources::git`).
+    fn is_checked_out_in(&self, dir: &Utf8Path) -> bool {
+        const DIGITS: usize = 7;
+        let commit = self.source.as_deref().and_then(|source| Some(source.rsplit_once('#')?.1));
+        commit.is_some_and(|commit| {
+            dir.components().any(|c| c.as_str().len() >= DIGITS && commit.starts_with(c.as_str()))
+        })
+    }
+}
+
 impl std::fmt::Display for Locked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.name, self.version)?;
@@ -96,10 +112,28 @@ impl Lockfile {
         Ok(lock)
     }
 
-    /// The package of this name and version that has this origin, else any of that name and version.
-    pub(crate) fn find(&self, name: &str, version: &str, origin: Origin) -> Option<usize> {
+    /// The package of this name and version that has this origin, else any of that name and version. Where several sources
+    /// have such a package, the one that was checked out in `dir`.
+    pub(crate) fn find(
+        &self,
+        name: &str,
+        version: &str,
+        origin: Origin,
+        dir: &Utf8Path,
+    ) -> Result<Option<usize>, Several> {
         let same = || (0..self.packages.len()).filter(|&i| self.is(i, name, version));
-        same().find(|&i| self.packages[i].origin() == origin).or_else(|| same().next())
+        let of_origin: Vec<usize> = same().filter(|&i| self.packages[i].origin() == origin).collect();
+        match of_origin[..] {
+            [] => Ok(same().next()),
+            [one] => Ok(Some(one)),
+            _ => {
+                let mut there = of_origin.iter().filter(|&&i| self.packages[i].is_checked_out_in(dir));
+                match (there.next(), there.next()) {
+                    (Some(&one), None) => Ok(Some(one)),
+                    _ => Err(Several),
+                }
+            }
+        }
     }
 
     fn is(&self, i: usize, name: &str, version: &str) -> bool {
@@ -276,12 +310,27 @@ checksum = "cc"
     #[test]
     fn a_seed_has_what_the_macro_reaches_and_nothing_else() {
         let user = lock(LOCK);
-        let m = user.find("m", "1.0.0", Origin::Registry).unwrap();
+        let m = user.find("m", "1.0.0", Origin::Registry, "/m".into()).unwrap().unwrap();
         let seed = lock(&user.seed(&[m]));
         let names: Vec<_> = seed.packages.iter().map(ToString::to_string).collect();
         assert_eq!(names, ["m 1.0.0", "syn 1.0.0 (registry+https://example.invalid/index)"]);
         assert_eq!(seed.packages[1].checksum.as_deref(), Some("bb"));
         assert!(user.strangers(&seed, &[("m", "1.0.0")]).is_empty());
+    }
+
+    #[test]
+    fn packages_of_one_name_and_version_are_told_apart_by_their_checkouts() {
+        let git = |commit: &str| {
+            format!(
+                "[[package]]\nname = \"m\"\nversion = \"1.0.0\"\nsource = \"git+https://example.invalid/m#{commit}\"\n\n"
+            )
+        };
+        let user = lock(&(git("0123456789abcdef") + &git("fedcba9876543210")));
+        let find = |dir: &str| user.find("m", "1.0.0", Origin::Git, dir.into());
+        assert_eq!(find("/git/checkouts/m-0a0a/0123456/m"), Ok(Some(0)));
+        assert_eq!(find("/git/checkouts/m-0a0a/fedcba9/m"), Ok(Some(1)));
+        assert_eq!(find("/git/checkouts/m-0a0a/0000000/m"), Err(Several));
+        assert_eq!(user.find("n", "1.0.0", Origin::Git, "/".into()), Ok(None));
     }
 
     #[test]

@@ -14,12 +14,13 @@ pub(crate) const FIELDS: usize = 1_000;
 /// Published applications with many macros: name and version. Each brings its lockfile.
 pub(crate) const SMALL_APPLICATION: (&str, &str) = ("zoxide", "0.10.0");
 pub(crate) const MEDIUM: (&str, &str) = ("just", "1.59.0");
-pub(crate) const LARGE: (&str, &str) = ("cargo-nextest", "0.9.151");
+pub(crate) const LARGE: (&str, &str) = ("jj-cli", "0.45.1");
 
 /// The macro packages of a published application that need what belljar knows they need.
 pub(crate) fn needs(application: &str) -> &'static [&'static str] {
     match application {
         "zoxide" => &["askama_macros"],
+        "jj-cli" => &["pest_derive"],
         _ => &[],
     }
 }
