@@ -1,0 +1,151 @@
+//! Files and directories, and by what they are known to be the same.
+
+use std::collections::HashSet;
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use camino::Utf8Path;
+
+/// Entries below one directory that are looked at.
+const ENTRIES: usize = 4096;
+
+/// How deep.
+const DEPTH: usize = 40;
+
+/// Seconds and nanoseconds since 1970.
+pub(super) type Time = (i64, i64);
+
+/// By what a file is known: device, inode, size, time of modification.
+pub(super) type Identity = [u64; 5];
+
+/// What was found where a dep-info says.
+pub(super) struct Looked {
+    pub(super) digest: String,
+    /// When the last of it changed.
+    pub(super) newest: Option<Time>,
+}
+
+#[derive(Default)]
+pub(super) struct Looking {
+    pub(super) hasher: blake3::Hasher,
+    pub(super) newest: Option<Time>,
+    pub(super) is_own: bool,
+    entries: usize,
+    /// Directories of which it is known whether they are links.
+    above: HashSet<PathBuf>,
+}
+
+impl Looking {
+    pub(super) fn add(&mut self, metadata: &Metadata) {
+        let parts = identity(metadata);
+        let (seconds, nanoseconds) = (metadata.ctime(), metadata.ctime_nsec());
+        for part in parts.into_iter().chain([seconds.cast_unsigned(), nanoseconds.cast_unsigned()]) {
+            self.hasher.update(&part.to_le_bytes());
+        }
+        if !self.is_own {
+            // Some file systems know seconds only, or every other.
+            let changed = if nanoseconds == 0 { (seconds + 2, 0) } else { (seconds, nanoseconds) };
+            self.newest = self.newest.max(Some(changed));
+        }
+    }
+
+    /// Links on the way to a file: one that leads elsewhere since the compiler has begun may have led there or here.
+    pub(super) fn add_links(&mut self, path: &Path) {
+        for step in path.ancestors() {
+            if step != path && !self.above.insert(step.to_owned()) {
+                break;
+            }
+            if let Some(link) = step.symlink_metadata().ok().filter(Metadata::is_symlink) {
+                self.add(&link);
+            }
+        }
+    }
+
+    /// All that can be reached from a directory, as `cargo_util::paths::mtime_recursive` does.
+    pub(super) fn walk(&mut self, dir: &Path, depth: usize) -> Option<()> {
+        let mut entries = Vec::new();
+        for entry in std::fs::read_dir(dir).ok()? {
+            entries.push(entry.ok()?.file_name());
+            self.entries += 1;
+            if self.entries > ENTRIES || depth > DEPTH {
+                return None;
+            }
+        }
+        entries.sort_unstable();
+        self.hasher.update(&(entries.len() as u64).to_le_bytes());
+        for name in entries {
+            let path = dir.join(&name);
+            self.hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
+            let metadata = path.symlink_metadata().ok()?;
+            self.add(&metadata);
+            let there = match metadata.is_symlink() {
+                true => path.metadata().ok(),
+                false => Some(metadata),
+            };
+            self.hasher.update(&[u8::from(there.is_some())]);
+            if let Some(there) = there {
+                self.add(&there);
+                if there.is_dir() {
+                    self.walk(&path, depth + 1)?;
+                }
+            }
+        }
+        Some(())
+    }
+}
+
+pub(super) fn identity(metadata: &Metadata) -> Identity {
+    let (seconds, nanoseconds) = (metadata.mtime().cast_unsigned(), metadata.mtime_nsec().cast_unsigned());
+    [metadata.dev(), metadata.ino(), metadata.len(), seconds, nanoseconds]
+}
+
+pub(super) fn modified(metadata: &Metadata) -> io::Result<Time> {
+    Ok((metadata.mtime(), metadata.mtime_nsec()))
+}
+
+pub(super) fn regular(path: &Utf8Path) -> Option<Metadata> {
+    path.symlink_metadata().ok().filter(Metadata::is_file)
+}
+
+pub(super) fn content(path: &Utf8Path) -> Option<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(std::fs::File::open(path).ok()?).ok()?;
+    Some(hasher.finalize().to_hex().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn whatever_can_be_reached_in_a_directory_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("all");
+        std::fs::create_dir_all(path.join("deep")).unwrap();
+        let outside = dir.path().join("outside");
+        std::fs::write(&outside, "1").unwrap();
+        let link = |to: &Path, name: &str| std::os::unix::fs::symlink(to, path.join(name)).unwrap();
+        link(&outside, "link");
+        link(Path::new("nowhere"), "dangling");
+        let walked = || {
+            let mut looking = Looking::default();
+            looking.walk(&path, 0).map(|()| looking.hasher.finalize())
+        };
+        let mut seen = vec![walked().unwrap()];
+        assert_eq!(walked().unwrap(), seen[0]);
+        std::fs::write(path.join("deep/file"), "1").unwrap();
+        seen.push(walked().unwrap());
+        std::fs::write(&outside, "22").unwrap();
+        seen.push(walked().unwrap());
+        std::fs::write(path.join("nowhere"), "").unwrap();
+        seen.push(walked().unwrap());
+        std::fs::rename(path.join("nowhere"), path.join("elsewhere")).unwrap();
+        seen.push(walked().unwrap());
+        let different: HashSet<_> = seen.iter().map(|digest| *digest.as_bytes()).collect();
+        assert_eq!(different.len(), seen.len());
+        link(&path, "loop");
+        assert_eq!(walked(), None);
+    }
+}
