@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use support::random::edits;
 use support::store::Store;
 use support::{Done, Project, run};
 
@@ -609,27 +610,12 @@ fn with_the_command_where_plain_cargo_is_sealed_too() {
     sealed.compiles(&["check", "--workspace"], &["app", "shared"], "by plain cargo");
 }
 
-/// Numbers that look random. Source: Marsaglia, "Xorshift RNGs".
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % n
-    }
-}
-
 /// Edits all that a build can depend on, one or two things at a time, builds now this part and now that, and each time holds the
 /// program and the warnings against a build of which nothing is known, which compiles all that cargo calls.
 /// `BELLJAR_TEST_EDITS` says how many edits, and `BELLJAR_TEST_SEED` which.
 #[test]
 fn whatever_is_edited_it_is_the_same_as_compiled() {
-    let of_environment = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());
-    let edits: u64 = of_environment("BELLJAR_TEST_EDITS").unwrap_or(25);
-    let seed: u64 = of_environment("BELLJAR_TEST_SEED").unwrap_or(2026);
-    let mut random = Random(seed.max(1));
+    let (edits, seed, mut random) = edits();
     let sealed = Sealed::new(workspace("edited"));
     let project = &sealed.project;
     let base = |lines: u64| {

@@ -5,6 +5,7 @@ mod support;
 use std::fs;
 use std::process::Command;
 
+use support::random::edits;
 use support::store::Store;
 use support::{Project, run};
 
@@ -283,29 +284,14 @@ fn the_cache_can_be_looked_at_and_cleared() {
     assert!(!done.stderr.contains("warning: expansions"), "there is a new one: {}", done.stderr);
 }
 
-/// Small numbers that follow from a seed. Source: Marsaglia, "Xorshift RNGs".
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % n
-    }
-}
-
 /// Edits everything that a build can depend on, and each time builds with what is remembered and without.
 /// `BELLJAR_TEST_EDITS` says how many edits, and `BELLJAR_TEST_SEED` which.
 #[test]
 fn whatever_is_edited_the_build_is_the_same_as_without() {
-    let of_environment = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());
-    let edits: u64 = of_environment("BELLJAR_TEST_EDITS").unwrap_or(25);
-    let seed: u64 = of_environment("BELLJAR_TEST_SEED").unwrap_or(2026);
+    let (edits, seed, mut random) = edits();
     let (store, project) = (Store::with_toolchain(), workspace("edited"));
     let cached = Side { project: &project, store: &store, target: "cached", cache: "on" };
     let without = Side { project: &project, store: &store, target: "without", cache: "off" };
-    let mut random = Random(seed.max(1));
     let mut greeting = String::new();
     for edit in 0..edits {
         let n = random.below(4);

@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test program uses some of it")]
 
 pub mod held;
+pub mod random;
 pub mod store;
 
 use std::path::{Path, PathBuf};
