@@ -7,8 +7,11 @@ use super::Line;
 const ROW: usize = 26;
 const LEFT: f64 = 230.0;
 /// Pixels of what native takes.
-const NATIVE: f64 = 260.0;
-const WIDTH: f64 = 720.0;
+const NATIVE: f64 = 160.0;
+/// Those of the longest bar, and of the words behind it.
+const LONGEST: f64 = 400.0;
+const WORDS: f64 = 230.0;
+const WIDTH: f64 = LEFT + LONGEST + WORDS;
 
 /// An SVG of all lines whose value is a ratio. Text has the colour of its surroundings, so that it can be read on dark pages, too.
 pub(crate) fn svg(lines: &[Line]) -> String {
@@ -21,8 +24,8 @@ pub(crate) fn svg(lines: &[Line]) -> String {
     // Writing to a string can't fail.
     for (n, line) in ratios.iter().enumerate() {
         let y = n * ROW + 8;
-        let width = (line.value * NATIVE).min(WIDTH - LEFT - 150.0);
-        let limit = LEFT + (line.limit * NATIVE).min(WIDTH - LEFT - 150.0);
+        let width = (line.value * NATIVE).min(LONGEST);
+        let limit = LEFT + (line.limit * NATIVE).min(LONGEST);
         let colour = if line.ok { "#2da44e" } else { "#bf8700" };
         let _ = writeln!(
             out,
@@ -33,7 +36,7 @@ pub(crate) fn svg(lines: &[Line]) -> String {
             line.id.id(),
             y - 3,
             y + 19,
-            LEFT + width.max(line.limit * NATIVE).min(WIDTH - LEFT - 150.0) + 8.0,
+            LEFT + width.max(line.limit * NATIVE).min(LONGEST) + 8.0,
             y + 12,
             line.value,
             line.unit,
@@ -67,7 +70,7 @@ mod tests {
         let svg = svg(&lines);
         assert_eq!(svg.matches("<rect").count(), 2);
         assert!(
-            svg.contains("width=\"130.0\"") && svg.contains("clean-check") && !svg.contains("wrapper-memory")
+            svg.contains("width=\"80.0\"") && svg.contains("clean-check") && !svg.contains("wrapper-memory")
         );
         assert!(svg.contains("9.00 × native"), "what is too long for the picture is still told");
     }
