@@ -323,7 +323,7 @@ mod tests {
         assert!(line.ok);
         assert_eq!(
             line.to_string(),
-            "clean-check                  0.65      0.70 × native  ok     native 10.00 s, sealed 6.50 s"
+            "clean-check                     0.65      0.70 × native    ok     native 10.00 s, sealed 6.50 s"
         );
         let line = Line::new(Measure::CleanCheck, &[sample(0.71)]);
         assert!(!line.ok && line.to_string().contains("SHORT"));

@@ -123,6 +123,10 @@ impl Making {
         quiet: bool,
     ) -> Result<(Vec<Guest>, Option<Self>), CommandError> {
         let guests = Guests::find(store, toolchain, requests)?;
+        if guests.each().any(|found| found.is_err()) {
+            // In its own words.
+            store.check_writable()?;
+        }
         let locks = Locks::of(store, guests.each().filter_map(Result::err))
             .map_err(|source| CommandError::Promise { path: store.dir(Area::Tmp), source })?;
         let guest = |(request, found): (&GuestRequest, _)| match found {
