@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
-use crate::build::Origin;
+use crate::guests::Origin;
 
 #[derive(Deserialize)]
 struct Raw {

@@ -7,8 +7,8 @@ use belljar_store::GuestKey;
 use camino::{Utf8Path, Utf8PathBuf};
 use toml_edit::{DocumentMut, Item, TableLike};
 
-use crate::build::{GuestRequest, Origin};
 use crate::config::{self, Config, real, text_of};
+use crate::guests::{GuestRequest, Origin};
 use crate::inside::{field, version_line};
 use crate::lock::{Lockfile, Several};
 use crate::toolchain::Toolchain;

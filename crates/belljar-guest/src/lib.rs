@@ -19,6 +19,7 @@ mod build;
 mod config;
 mod error;
 mod graph;
+mod guests;
 mod hashers;
 pub mod inside;
 mod key;
@@ -38,8 +39,9 @@ mod trouble;
 mod unwind;
 
 pub use belljar_store::{EntryRecord, GuestKey, GuestRecord};
-pub use build::{GuestRequest, Guests, Origin, Promised, REFUSED, ensure};
+pub use build::REFUSED;
 pub use error::GuestError;
+pub use guests::{GuestRequest, Guests, Origin, Promised, ensure};
 pub use inside::{current_exe, version_line};
 pub use key::key;
 pub use lock::origin_of;

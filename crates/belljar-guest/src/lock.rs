@@ -10,7 +10,7 @@ use std::fmt::Write;
 use camino::{Utf8Path, Utf8PathBuf};
 use toml_edit::{DocumentMut, Item, Table};
 
-use crate::build::Origin;
+use crate::guests::Origin;
 
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
