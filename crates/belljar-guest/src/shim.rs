@@ -25,7 +25,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use belljar_store::{EntryRecord, GuestRecord};
 use belljar_wire::abi::EntryKind;
@@ -81,17 +81,41 @@ enum ShimErrorKind {
     DepInfo { path: Utf8PathBuf, source: std::io::Error },
 }
 
-/// Compiles the shim to where cargo expects the macro crate, with a dep-info file that names what the *module* was made of.
-pub fn compile(request: &ShimRequest<'_>) -> Result<(), ShimError> {
-    let record = request.record;
-    try_compile(request).map_err(|kind| ShimError {
-        package: record.package.clone(),
-        version: record.version.clone(),
-        kind,
-    })
+impl ShimRequest<'_> {
+    fn error(&self, kind: ShimErrorKind) -> ShimError {
+        let GuestRecord { package, version, .. } = self.record;
+        ShimError { package: package.clone(), version: version.clone(), kind }
+    }
 }
 
-fn try_compile(request: &ShimRequest<'_>) -> Result<(), ShimErrorKind> {
+/// Compiles the shim to where cargo expects the macro crate, with a dep-info file that names what the *module* was made of.
+pub fn compile(request: &ShimRequest<'_>) -> Result<(), ShimError> {
+    let compiled = try_compile(request, [Stdio::inherit(), Stdio::inherit()], |_| Ok(()));
+    compiled.map_err(|kind| request.error(kind))
+}
+
+/// The same, and what the compiler prints goes to pipes, of which `with` has to take care until it ends.
+pub fn compile_with<T>(
+    request: &ShimRequest<'_>,
+    with: impl FnOnce(&mut Child) -> std::io::Result<T>,
+) -> Result<T, ShimError> {
+    try_compile(request, [Stdio::piped(), Stdio::piped()], with).map_err(|kind| request.error(kind))
+}
+
+/// What the compiler reads beside its arguments: the shim's source, and by its name the library that it is linked with.
+pub fn decides(request: &ShimRequest<'_>) -> Result<Vec<u8>, ShimError> {
+    let mut source = source(request).map_err(|kind| request.error(kind))?;
+    let GuestRecord { edition, sources, .. } = request.record;
+    let lib_dir = &request.inside.lib_dir;
+    let _ = write!(source, "\n// {edition:?} {lib_dir:?} {sources:?}");
+    Ok(source.into_bytes())
+}
+
+fn try_compile<T>(
+    request: &ShimRequest<'_>,
+    [stdout, stderr]: [Stdio; 2],
+    with: impl FnOnce(&mut Child) -> std::io::Result<T>,
+) -> Result<T, ShimErrorKind> {
     let record = request.record;
     let source = source(request)?;
     let edition = &record.edition;
@@ -117,15 +141,19 @@ fn try_compile(request: &ShimRequest<'_>) -> Result<(), ShimErrorKind> {
         .arg(format!("dependency={lib_dir}"))
         .arg("-")
         .stdin(Stdio::piped())
+        .stdout(stdout)
+        .stderr(stderr)
         .spawn()
         .map_err(run_error)?;
     // A compiler that ends early closes the pipe; its exit code says more than the failed write.
     let _ = rustc.stdin.take().map(|mut stdin| stdin.write_all(source.as_bytes()));
+    let done = with(&mut rustc).map_err(run_error);
     let status = rustc.wait().map_err(run_error)?;
     if !status.success() {
         return Err(ShimErrorKind::Failed(status));
     }
-    unit.write_dep_info(&record.sources)
+    unit.write_dep_info(&record.sources)?;
+    done
 }
 
 /// The shim's source.

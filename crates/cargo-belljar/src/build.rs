@@ -342,7 +342,8 @@ pub(crate) fn guest_on_demand(
         version,
     };
     interrupt::guard();
-    let mut records = belljar_guest::ensure(store, toolchain, &[request], &StatusLines::new(false))?;
+    // cargo keeps what is printed here as the unit's messages, and would show each step in every build from now on.
+    let mut records = belljar_guest::ensure(store, toolchain, &[request], &StatusLines::new(true))?;
     interrupt::end_if_interrupted();
     records.pop().ok_or(CommandError::NoManifest { macro_package: name, source_path: source })
 }

@@ -15,7 +15,6 @@ mod tracked;
 mod unchanged;
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -35,7 +34,7 @@ use crate::own_dir::advice;
 use crate::promised::{self, Guest};
 use crate::session::{self, Session};
 use crate::{cache, interrupt, policy, report};
-use afterwards::{AfterwardsError, Compilation, Stamped};
+use afterwards::{AfterwardsError, Compilation, Finished, Stamped};
 use printed::Printed;
 use unchanged::{Begun, Call, Known};
 
@@ -142,8 +141,7 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
     let session = Session::of_environment();
     let known = Known::of(&unit, &cwd);
     if unit.kind == CrateKind::ProcMacro {
-        begin(known.as_ref(), session.as_ref())?;
-        return compile_shim(compilers, rustc_args, &unit, &cwd, session.as_ref());
+        return compile_shim(compilers, rustc_args, (&unit, &cwd), session.as_ref(), known.as_ref());
     }
     if let Some(session) = session.as_ref().filter(|session| session.skips(&unit, &cwd)) {
         known.as_ref().map_or(Ok(()), Known::forget)?;
@@ -157,10 +155,8 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
     let call = known
         .as_ref()
         .filter(|_| inner.is_none() && probing.is_none())
-        .and_then(|known| Call::of(known, (compilers, rustc_args), (&unit, &cwd), &compilation));
-    if let Some(printed) = call.as_ref().and_then(Call::left_alone) {
-        // Nobody is left to be told where that fails.
-        let _ = std::io::stderr().write_all(&printed);
+        .and_then(|known| Call::of(known, (compilers, rustc_args), (&unit, &cwd), &compilation, &[]));
+    if call.as_ref().is_some_and(Call::is_left_alone) {
         return Ok(ExitCode::SUCCESS);
     }
     let begun = begin(known.as_ref(), session.as_ref())?;
@@ -302,9 +298,9 @@ fn question(compilers: &[OsString], args: &[OsString]) -> Result<ExitCode, Wrapp
 fn compile_shim(
     compilers: &[OsString],
     args: &[OsString],
-    unit: &RustcArgs,
-    cwd: &Utf8Path,
+    (unit, cwd): (&RustcArgs, &Utf8Path),
     session: Option<&Session>,
+    known: Option<&Known>,
 ) -> Result<ExitCode, WrapperError> {
     let store = Store::open_default()?;
     // Shims are compiled by rustc itself, also under clippy: there is nothing of the user's in them.
@@ -330,7 +326,25 @@ fn compile_shim(
         policy_root: policy_root.as_deref(),
         belljar_dir: belljar_dir.as_deref(),
     };
-    shim::compile(&request)?;
+    // With plain cargo, one that depends on crates that are called for nothing is called for nothing, too.
+    let compilation = compilation(compilers, args, unit, cwd, session);
+    let decides = shim::decides(&request)?;
+    let call =
+        known.and_then(|known| Call::of(known, (compilers, args), (unit, cwd), &compilation, &[&decides]));
+    if call.as_ref().is_some_and(Call::is_left_alone) {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let begun = begin(known, session)?;
+    let printed = match &call {
+        None => {
+            shim::compile(&request)?;
+            None
+        }
+        Some(_) => Some(shim::compile_with(&request, Printed::of)?),
+    };
+    if let (Some(call), Some(begun), Some(printed)) = (&call, begun, printed) {
+        call.record(begun, printed, Finished::default());
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -158,6 +158,7 @@ impl Sealed {
         assert_eq!(compiled, set(&[]), "{why}: the next time");
         let calls = |line: &&str| line.contains("Checking ") || line.contains("Compiling ");
         assert_eq!(done.stderr.lines().find(calls), None, "{why}: the next time");
+        assert!(!done.stderr.contains("Seal"), "steps of an earlier build: {}", done.stderr);
     }
 
     fn says(&self) -> String {
@@ -509,22 +510,258 @@ fn what_a_build_script_makes_and_native_libraries() {
     sealed.project.file("other/number", "3");
     let (_, done) = sealed.does(&mut sealed.cargo(&build));
     sealed.is_fresh(&build, &done.stderr);
+}
 
-    // What is linked from elsewhere, nobody watches.
-    let script = "fn main() {\n    println!(\"cargo::rerun-if-changed=build.rs\");\n    \
-                  println!(\"cargo::rustc-link-search=native={}\", std::env::var(\"OUT_DIR\").unwrap());\n}\n";
-    sealed.project.file("other/build.rs", script);
+/// A package of the workspace whose other packages are there already.
+fn add(project: &Project, name: &str, rest: &str, lib: &str) {
+    let manifest = format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n{rest}");
+    let members = project.read("Cargo.toml").replace("\"app\"]", &format!("\"{name}\", \"app\"]"));
+    project
+        .file("Cargo.toml", &members)
+        .file(&format!("{name}/Cargo.toml"), &manifest)
+        .file(&format!("{name}/src/lib.rs"), lib);
+}
+
+/// `app` depends on it too.
+fn used_by_app(project: &Project, name: &str) {
+    let manifest = project.read("app/Cargo.toml");
+    project.file("app/Cargo.toml", &format!("{manifest}{name} = {{ path = \"../{name}\" }}\n"));
+}
+
+fn relock(project: &Project) {
+    run(&mut project.cargo(&["generate-lockfile", "--offline"])).ok();
+}
+
+#[test]
+fn native_libraries() {
+    let project = workspace("native");
+    // A library in C that the build script makes, and one that is nowhere but in a directory.
+    let script = r#"
+        use std::process::Command;
+        fn main() {
+            println!("cargo::rerun-if-changed=number.c");
+            let out = std::env::var("OUT_DIR").unwrap();
+            let run = |program: &str, args: &[&str]| assert!(Command::new(program).args(args).status().unwrap().success());
+            run("cc", &["-c", "number.c", "-o", &format!("{out}/number.o")]);
+            run("ar", &["rcs", &format!("{out}/libnumber.a"), &format!("{out}/number.o")]);
+            println!("cargo::rustc-link-search=native={out}");
+            println!("cargo::rustc-link-lib=static=number");
+            println!("cargo::rustc-link-search=/usr/lib");
+            println!("cargo::rustc-link-search=native=/nowhere");
+        }
+    "#;
+    project
+        .file("other/build.rs", script)
+        .file("other/number.c", "int number(void) { return 1; }\n")
+        .file(
+            "other/src/lib.rs",
+            "unsafe extern \"C\" {\n    safe fn number() -> i32;\n}\n\npub fn other() -> i32 {\n    still::one!() + number()\n}\n",
+        );
+    let sealed = Sealed::new(project);
+    let build = ["build", "--workspace"];
+    sealed.does(&mut sealed.cargo(&build));
+    assert_eq!(sealed.says(), "environment variable not found one 1 2");
+    sealed.policy(&format!("# A comment.\n{POLICY}"));
+    sealed.compiles(&build, &[], "a comment");
+    sealed.policy(&grant("still", "state = \"crate\""));
+    sealed.compiles(&build, &["app", "other"], "a grant for its macro");
+    sealed.policy(&format!("# A comment.\n{}", grant("still", "state = \"crate\"")));
+    sealed.compiles(&build, &[], "a comment after that");
+
+    sealed.project.file("other/number.c", "int number(void) { return 2; }\n");
+    sealed.compiles(&build, &["app", "other"], "another library");
+    assert_eq!(sealed.says(), "environment variable not found one 1 3");
+    sealed.policy(POLICY);
+    sealed.compiles(&build, &["app", "other"], "less");
+    // What cargo knows nothing of counts when it calls.
+    let out = sealed.project.root().join("target/debug/build");
+    let script_output = support::files(&out, |name| name == "libnumber.a");
+    let [library] = &script_output[..] else { panic!("{script_output:?}") };
+    fs::write(library.with_file_name("libmore.a"), "").unwrap();
+    sealed.policy(&format!("# Another comment.\n{POLICY}"));
+    sealed.compiles(&build, &["app", "other"], "one more library in the directory");
+    sealed.policy(POLICY);
+    sealed.compiles(&build, &[], "a comment");
+}
+
+#[test]
+fn what_a_linker_is_told() {
+    let project = workspace("linker");
+    project
+        .file(
+            "app/build.rs",
+            "fn main() {\n    println!(\"cargo::rerun-if-changed=build.rs\");\n    \
+             println!(\"cargo::rustc-link-arg-bins=-Wl,--dynamic-list={}/symbols\", \
+             std::env::var(\"CARGO_MANIFEST_DIR\").unwrap());\n}\n",
+        )
+        .file("app/symbols", "{ one; };\n");
+    let sealed = Sealed::new(project);
+    let build = ["build", "--workspace"];
     sealed.does(&mut sealed.cargo(&build));
     sealed.policy(&format!("# A comment.\n{POLICY}"));
-    let (compiled, _) = sealed.does(&mut sealed.cargo(&build));
-    assert!(
-        compiled.contains("other") && compiled.contains("app") && !compiled.contains("shared"),
-        "{compiled:?}"
-    );
-    let check = ["check", "--workspace"];
-    sealed.does(&mut sealed.cargo(&check));
+    sealed.compiles(&build, &[], "a comment");
+    sealed.project.file("app/symbols", "{ another; };\n");
     sealed.policy(POLICY);
-    sealed.compiles(&check, &[], "but a check links nothing");
+    sealed.compiles(&build, &["app"], "a file that an argument names");
+    sealed.policy(&format!("# A comment.\n{POLICY}"));
+    sealed.compiles(&build, &[], "a comment after that");
+}
+
+#[test]
+fn dynamic_and_static_libraries() {
+    let project = workspace("kinds");
+    let lib = "[lib]\ncrate-type = [\"lib\", \"cdylib\", \"staticlib\"]\n[dependencies]\nasks = { path = \"../asks\" }\n";
+    add(
+        &project,
+        "plugin",
+        lib,
+        "#[unsafe(no_mangle)]\npub extern \"C\" fn length() -> usize {\n    asks::var!(\"GREETING\").len()\n}\n",
+    );
+    used_by_app(&project, "plugin");
+    project.file(
+        "app/src/main.rs",
+        "fn main() {\n    println!(\"{} {} {}\", shared::greeting(), other::other(), plugin::length());\n}\n",
+    );
+    relock(&project);
+    let sealed = Sealed::new(project);
+    for build in [&["build", "--workspace"][..], &["build", "--workspace", "--release"]] {
+        sealed.does(&mut sealed.cargo(build));
+        sealed.is_fresh(build, "at first");
+        let dir =
+            sealed.project.root().join("target").join(if build.len() > 2 { "release" } else { "debug" });
+        let made = ["libplugin.so", "libplugin.a", "libplugin.rlib", "app"].map(|name| dir.join(name));
+        let times = || made.each_ref().map(|path| fs::metadata(path).unwrap().modified().unwrap());
+        let before = times();
+        for comment in ["One.", "Two."] {
+            sealed.policy(&format!("# {comment}\n{POLICY}"));
+            sealed.compiles(build, &[], "a comment");
+        }
+        assert_eq!(times(), before);
+        sealed.policy(&grant("asks", "for = \"plugin\"\nenv = [\"A\"]"));
+        sealed.compiles(build, &["app", "plugin"], "a grant");
+        assert!(times().iter().zip(&before).all(|(now, before)| now > before));
+        fs::remove_file(dir.join("deps/libplugin.so")).unwrap();
+        sealed.policy(POLICY);
+        sealed.compiles(build, &["app", "plugin"], "less");
+        fs::write(dir.join("deps/libplugin.a"), "").unwrap();
+        sealed.policy(&format!("# Three.\n{POLICY}"));
+        sealed.compiles(build, &["app", "plugin"], "one of them is not what was left");
+        sealed.policy(POLICY);
+        sealed.compiles(build, &[], "a comment after that");
+    }
+    // Libraries of both have the same names, and both know what they left.
+    let profiles = [&["build", "--workspace"][..], &["build", "--workspace", "--release"]];
+    for build in profiles {
+        sealed.does(&mut sealed.cargo(build));
+    }
+    sealed.policy(&format!("# Four.\n{POLICY}"));
+    for build in profiles {
+        sealed.compiles(build, &[], "a comment");
+    }
+}
+
+#[test]
+fn what_macros_print_is_printed_again() {
+    let project = workspace("printing");
+    let asks = project.read("asks/src/lib.rs");
+    project
+        .file(
+            "asks/src/lib.rs",
+            &(asks + "\n#[proc_macro]\npub fn print(_: TokenStream) -> TokenStream {\n    println!(\"printed, größer\");\n    \
+             eprintln!(\"complained\");\n    TokenStream::new()\n}\n"),
+        )
+        .file("shared/src/lib.rs", "asks::print!();\npub fn greeting() -> &'static str {\n    \"hello\"\n}\n");
+    let sealed = Sealed::new(project);
+    let check = ["check", "--workspace"];
+    let printed = |done: &Done| done.stdout == "printed, größer\n" && done.stderr.contains("complained\n");
+    let (_, done) = sealed.does(&mut sealed.cargo(&check));
+    assert!(printed(&done), "{}{}", done.stdout, done.stderr);
+    for comment in ["One.", "Two."] {
+        sealed.policy(&format!("# {comment}\n{POLICY}"));
+        let done = sealed.compiles(&check, &[], "a comment");
+        assert!(printed(&done), "{}{}", done.stdout, done.stderr);
+    }
+}
+
+#[test]
+fn variables_by_a_pattern() {
+    let project = workspace("pattern");
+    let asks = project.read("asks/src/lib.rs");
+    project
+        .file(
+            "asks/src/lib.rs",
+            &(asks + "\n#[proc_macro]\npub fn vars(_: TokenStream) -> TokenStream {\n    \
+             let names = std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with(\"APP_\"));\n    \
+             literal(names.collect::<Vec<_>>().join(\" \"))\n}\n"),
+        )
+        .file("shared/src/lib.rs", "pub fn greeting() -> &'static str {\n    asks::vars!()\n}\n");
+    let sealed = Sealed::new(project);
+    let policy = "[[grant]]\nmacro = \"asks\"\nenv = [\"APP_*\"]\nreason = \"a test\"\n";
+    sealed.policy(policy);
+    let does = |args: &[&str], variables: &[(&str, &str)]| {
+        let mut command = sealed.cargo(args);
+        command.envs(variables.iter().copied());
+        sealed.does(&mut command)
+    };
+    let run = ["run", "-q", "-p", "app"];
+    let (_, done) = does(&run, &[("APP_B", "1")]);
+    assert_eq!(done.stdout, "APP_B 1\n");
+    // cargo calls each time, as it can't watch which are set.
+    for comment in ["", "# A comment.\n"] {
+        sealed.policy(&format!("{comment}{policy}"));
+        let (compiled, done) = does(&run, &[("APP_B", "1"), ("OTHER", "1")]);
+        assert_eq!((compiled, &*done.stdout), (set(&[]), "APP_B 1\n"), "{comment}");
+    }
+    for (variables, says) in [
+        (&[("APP_B", "1"), ("APP_A", "1")][..], "APP_A APP_B 1\n"),
+        (&[("APP_A", "1")], "APP_A 1\n"),
+        (&[], " 1\n"),
+    ] {
+        let (compiled, done) = does(&run, variables);
+        assert_eq!((compiled, &*done.stdout), (set(&["app", "shared"]), says));
+        let (compiled, done) = does(&run, variables);
+        assert_eq!((compiled, &*done.stdout), (set(&[]), says));
+    }
+    fs::write(sealed.project.root().join("target/belljar/untracked-names"), "").unwrap();
+    assert_eq!(does(&run, &[]).0, set(&["app", "shared"]), "somebody put something there");
+}
+
+/// A macro crate that uses a library that calls macros.
+#[test]
+fn macros_above_what_is_left_alone() {
+    let project = workspace("above");
+    let uses = |name: &str| format!("[dependencies]\n{name} = {{ path = \"../{name}\" }}\n");
+    add(
+        &project,
+        "words",
+        &uses("still"),
+        "pub fn word() -> String {\n    format!(\"{}\", still::one!())\n}\n",
+    );
+    let lib = "#[proc_macro]\npub fn word(_: proc_macro::TokenStream) -> proc_macro::TokenStream {\n    \
+               words::word().parse().unwrap()\n}\n";
+    add(&project, "spells", &format!("[lib]\nproc-macro = true\n{}", uses("words")), lib);
+    used_by_app(&project, "spells");
+    project.file(
+        "app/src/main.rs",
+        "fn main() {\n    println!(\"{} {} {}\", shared::greeting(), other::other(), spells::word!());\n}\n",
+    );
+    relock(&project);
+    let sealed = Sealed::new(project);
+    for command in ["check", "build"] {
+        let args = [command, "--workspace"];
+        let (compiled, _) = sealed.does(&mut sealed.cargo(&args));
+        assert!(compiled.contains("app") && compiled.contains("spells"), "{compiled:?}");
+        for comment in ["One.", "Two."] {
+            sealed.policy(&format!("# {command} {comment}\n{POLICY}"));
+            sealed.compiles(&args, &[], "a comment");
+        }
+        assert_eq!(sealed.says(), "environment variable not found one 1 1 1");
+    }
+    let words = "pub fn word() -> String {\n    format!(\"{}\", still::one!() + 1)\n}\n";
+    sealed.project.file("words/src/lib.rs", words);
+    sealed.policy(POLICY);
+    sealed.compiles(&["build", "--workspace"], &["app", "spells", "words"], "what a macro is made of");
+    assert_eq!(sealed.says(), "environment variable not found one 1 1 2");
 }
 
 #[test]

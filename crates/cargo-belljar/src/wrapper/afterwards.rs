@@ -16,7 +16,7 @@ use super::tracked::{Inputs, never};
 use crate::log::{self, Entry, Header};
 use crate::own_dir::advice;
 use crate::probe::{Probing, report as probe_report, rerun};
-use crate::seen::Seen;
+use crate::seen::{self, Seen};
 use crate::{cache, policy, refused, report};
 
 /// Names one run of cargo, for the log.
@@ -187,10 +187,13 @@ impl Compilation {
             finished.is_odd = !recorded.differences.is_empty() | self.track(&recorded)?;
             finished.packages.clone_from(&recorded.packages);
             let untold = |seen: &&Observation| {
-                matches!(seen, Observation::Directory { .. } | Observation::Link { .. })
+                matches!(
+                    seen,
+                    Observation::Directory { .. } | Observation::Link { .. } | Observation::Names { .. }
+                )
             };
-            let untold = recorded.observations.iter().filter(untold);
-            finished.seen = untold.filter_map(|seen| Seen::of(seen, &[])).collect();
+            let (untold, variables) = (recorded.observations.iter().filter(untold), seen::variables());
+            finished.seen = untold.filter_map(|seen| Seen::of(seen, &variables)).collect();
         }
         let attempts = recorded.attempts.iter().filter(|a| a.outcome == Outcome::Refused);
         // A guest's build has not the user's environment.

@@ -8,43 +8,34 @@ const MAX: usize = 1 << 20;
 
 #[derive(Debug, Default)]
 pub(super) struct Printed {
-    /// `None` where it was too much.
+    /// What a macro printed. `None` where it was too much, as below.
+    pub(super) stdout: Option<Vec<u8>>,
     pub(super) stderr: Option<Vec<u8>>,
-    pub(super) to_stdout: bool,
 }
 
 impl Printed {
     /// Passes on what this child prints until nobody can print anything any more. Its streams are pipes.
     pub(super) fn of(child: &mut Child) -> io::Result<Self> {
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let to_stdout = std::thread::Builder::new().name("stdout".to_owned());
-        let to_stdout = to_stdout.spawn(move || stdout.is_some_and(|from| pass_on(from, io::stdout())))?;
-        let kept = stderr.map_or_else(|| Some(Vec::new()), |from| keep(from, io::stderr()));
-        Ok(Self { stderr: kept, to_stdout: to_stdout.join().unwrap_or(true) })
+        let kept = std::thread::Builder::new().name("stdout".to_owned());
+        let kept = kept.spawn(move || stdout.map_or_else(none, |from| keep(from, io::stdout())))?;
+        let stderr = stderr.map_or_else(none, |from| keep(from, io::stderr()));
+        Ok(Self { stdout: kept.join().unwrap_or_default(), stderr })
+    }
+
+    /// Prints it again. Where that fails, nobody is left to be told.
+    pub(super) fn again(stdout: &[u8], stderr: &[u8]) {
+        let _ = io::stdout().write_all(stdout).and_then(|()| io::stdout().flush());
+        let _ = io::stderr().write_all(stderr);
     }
 }
 
-/// Whether there was anything. Where nobody listens any more, whoever prints is told by the end of the pipe.
-fn pass_on(mut from: impl Read, mut to: impl Write) -> bool {
-    let mut buffer = [0; 8192];
-    let mut any = false;
-    loop {
-        match from.read(&mut buffer) {
-            Ok(0) => return any,
-            Ok(n) => {
-                any = true;
-                let read = buffer.get(..n).unwrap_or_default();
-                if to.write_all(read).and_then(|()| to.flush()).is_err() {
-                    return true;
-                }
-            }
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return true,
-        }
-    }
+fn none() -> Option<Vec<u8>> {
+    Some(Vec::new())
 }
 
-/// Line by line: belljar's own messages go to the same place.
+/// Line by line: belljar's own messages go to the same place. Where nobody listens any more, whoever prints is told by the end of
+/// the pipe.
 fn keep(from: impl Read, mut to: impl Write) -> Option<Vec<u8>> {
     let mut from = BufReader::with_capacity(64 << 10, from);
     let (mut kept, mut line) = (Some(Vec::new()), Vec::new());
@@ -53,7 +44,7 @@ fn keep(from: impl Read, mut to: impl Write) -> Option<Vec<u8>> {
         match from.read_until(b'\n', &mut line) {
             Ok(0) => return kept,
             Ok(_) => {
-                to.write_all(&line).ok()?;
+                to.write_all(&line).and_then(|()| to.flush()).ok()?;
                 kept = kept.filter(|kept| kept.len() + line.len() <= MAX);
                 if let Some(kept) = &mut kept {
                     kept.extend_from_slice(&line);
@@ -82,8 +73,5 @@ mod tests {
             assert!(out == text);
             assert_eq!(kept, is_kept.then_some(text));
         }
-        let mut out = Vec::new();
-        assert!(pass_on(&b"text"[..], &mut out) && out == b"text");
-        assert!(!pass_on(&b""[..], &mut out));
     }
 }

@@ -18,7 +18,7 @@
 //! (`cargo_util::paths::mtime_recursive`)
 //!
 //! Where no command looks after stamps (under plain cargo), it watches a directory whose names were seen: any change below it
-//! has the crate compiled again. What depends on which variables are set is compiled every time. Of the others cargo knows
+//! has the crate compiled again. What depends on which variables are set it calls every time. Of the others cargo knows
 //! nothing then; what a macro has read through them is watched anyway.
 
 use std::collections::BTreeSet;
@@ -77,7 +77,7 @@ impl Inputs {
                     inputs.files.insert(path.into());
                 }
                 Observation::Names { .. } if variables.is_none() => {
-                    inputs.files.insert(never(belljar_dir));
+                    inputs.files.insert(names(belljar_dir));
                 }
                 Observation::Listing { .. }
                 | Observation::Directory { .. }
@@ -117,6 +117,11 @@ impl Inputs {
 /// A path at which nothing ever is: what depends on it is compiled every time.
 pub(crate) fn never(belljar_dir: Option<&Utf8Path>) -> Utf8PathBuf {
     belljar_dir.unwrap_or(Utf8Path::new("/belljar")).join("untracked")
+}
+
+/// The same, of what depends on nothing that can't be told but on which variables are set.
+pub(super) fn names(belljar_dir: Option<&Utf8Path>) -> Utf8PathBuf {
+    belljar_dir.unwrap_or(Utf8Path::new("/belljar")).join("untracked-names")
 }
 
 /// Below belljar's part of the target directory: what stands for what isn't there.

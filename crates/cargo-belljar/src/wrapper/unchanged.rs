@@ -12,7 +12,7 @@
 //! |---|---|
 //! | `<unit>.made` | a name for its last compilation, written before that begins |
 //! | `<unit>.json` | what that depended on and left; not there when it can't be told |
-//! | `<unit>.kept` | a hard link to the program or library: cargo removes the others before it calls |
+//! | `<unit>.<n>.kept` | hard links to the program or the libraries: cargo removes the others before it calls |
 //! | `swept` | its time: when it was last looked for links to what is nowhere else any more |
 //!
 //! | depends on | is as it was |
@@ -23,7 +23,10 @@
 //! | macros | by a digest of the rules for each package, as the policy is now |
 //! | other crates | by the name of their last compilation, and by the artifact itself |
 //! | what they depend on in turn | a crate below is compiled anew, so the one between is, so it has another name |
-//! | native libraries, linker arguments… | not at all: such units are not written down |
+//! | native libraries | by all that is in the directories in which they are looked for, but for the system's own |
+//! | what linkers are told to use | by device, inode, size and times of each path that an argument names, and of the linkers |
+//! | the module of a macro crate | its record is part of the key of the shim |
+//! | other arguments (`-Z`, `-C llvm-args`…) | not at all: such units are not written down |
 //!
 //! In a check, cargo sets an artifact's time when the compiler has ended (`cargo::core::compiler::rustc`), so there its content
 //! counts. In a build cargo holds the times of artifacts against those of other crates and build scripts: where leaving a unit alone
@@ -42,7 +45,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use belljar_plan::{CrateKind, RustcArgs};
+use belljar_plan::RustcArgs;
 use belljar_policy::Policy;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
@@ -52,10 +55,10 @@ use super::printed::Printed;
 use super::tracked;
 use crate::own_dir::OwnDir;
 use crate::policy;
-use crate::seen::Seen;
-use arguments::{key, used};
-use known::MAX;
+use crate::seen::{self, Seen};
+use arguments::{Used, key, used};
 pub(super) use known::{Begun, Known};
+use known::{KEPT, MAX};
 use looking::{Identity, Looked, Looking, Time, content, identity, regular};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -71,6 +74,7 @@ struct Record {
     seen: Vec<Seen>,
     externs: Vec<Extern>,
     outputs: Vec<Output>,
+    stdout: String,
     stderr: String,
 }
 
@@ -106,16 +110,18 @@ pub(super) struct Call<'a> {
     /// Nothing is generated.
     checks: bool,
     externs: Vec<Extern>,
+    used: Used,
     key: String,
 }
 
 impl<'a> Call<'a> {
-    /// `None` for a call that has to be made whatever is known of the last one.
+    /// `None` for a call that has to be made whatever is known of the last one. What comes of it depends on `more` too.
     pub(super) fn of(
         known: &'a Known,
         (compilers, args): (&[OsString], &[OsString]),
         (unit, cwd): (&'a RustcArgs, &'a Utf8Path),
         compilation: &'a Compilation,
+        more: &[&[u8]],
     ) -> Option<Self> {
         let Stamped::ByNobody { policy_files } = &compilation.stamped else { return None };
         let is_called =
@@ -132,14 +138,14 @@ impl<'a> Call<'a> {
                 || name == "CLIPPY_CONF_DIR"
         };
         let is_odd = std::env::vars_os().any(|(name, _)| is_odd(&name));
-        let (externs, checks) = (used(args)?, !unit.emit.iter().any(|emit| emit == "link"));
+        let (mut used, checks) = (used(args)?, !unit.emit.iter().any(|emit| emit == "link"));
         if !is_known || is_odd || !unit.json_artifacts || !compilation.json {
             return None;
         }
         let dir = OwnDir::make(&known.dir).ok()?;
-        let externs = externs.into_iter().map(|path| Extern::now(&dir, &known.dir, cwd, path));
-        let externs = externs.collect::<Option<_>>()?;
-        let key = key(compilers, args, cwd, compilation, !checks && unit.kind != CrateKind::Library)?;
+        let externs = std::mem::take(&mut used.externs).into_iter();
+        let externs = externs.map(|path| Extern::now(&dir, &known.dir, cwd, path)).collect::<Option<_>>()?;
+        let key = key((compilers, args), cwd, compilation, &used, more)?;
         let out_dir = cwd.join(unit.out_dir.as_ref()?);
         let dep_info = compilation.dep_info.as_deref()?;
         Some(Self {
@@ -153,12 +159,17 @@ impl<'a> Call<'a> {
             dep_info,
             checks,
             externs,
+            used,
             key,
         })
     }
 
-    /// What the compiler printed the last time, where it would come to the same again; what cargo has removed is put back then.
-    pub(super) fn left_alone(&self) -> Option<Vec<u8>> {
+    /// Whether it would come to the same again. Then what cargo has removed is put back, and what was printed is printed again.
+    pub(super) fn is_left_alone(&self) -> bool {
+        self.left_alone().is_some()
+    }
+
+    fn left_alone(&self) -> Option<()> {
         let record = self.known.record(&self.dir)?;
         let is_last = self.known.name(&self.dir)? == record.name;
         if !is_last || record.key != self.key || record.externs.len() != self.externs.len() {
@@ -173,7 +184,7 @@ impl<'a> Call<'a> {
         }
         let calls_macros = !record.packages.is_empty();
         let looked = self.look(std::str::from_utf8(&text).ok()?, calls_macros)?;
-        if looked.digest != record.inputs || !record.seen.iter().all(|seen| seen.is_so(&[])) {
+        if looked.digest != record.inputs || !are_so(&record.seen) {
             return None;
         }
         if calls_macros && !self.are_rules(&record.packages) {
@@ -183,18 +194,20 @@ impl<'a> Call<'a> {
         if !self.checks && !self.is_newest(&record) {
             return None;
         }
-        if let Some(output) = gone {
-            self.dir.give_back(&self.known.kept(), &output.path).ok()?;
+        for (n, output) in gone {
+            self.dir.give_back(&self.known.kept(n), &output.path).ok()?;
         }
-        Some(record.stderr.into_bytes())
+        Printed::again(record.stdout.as_bytes(), record.stderr.as_bytes());
+        Some(())
     }
 
     /// Writes down what is known of a compilation that went well. Where that can't be told, or not be written, the next one will be
     /// made.
     pub(super) fn record(&self, begun: Begun, printed: Printed, finished: Finished) -> Option<()> {
-        if finished.is_odd || printed.to_stdout || !finished.seen.iter().all(|seen| seen.is_so(&[])) {
+        if finished.is_odd || !are_so(&finished.seen) {
             return None;
         }
+        let stdout = String::from_utf8(printed.stdout?).ok()?;
         let stderr = String::from_utf8(printed.stderr?).ok()? + &finished.printed;
         let text = std::fs::read(self.dep_info).ok()?;
         let calls_macros = !finished.packages.is_empty();
@@ -215,15 +228,18 @@ impl<'a> Call<'a> {
             externs: externs.collect::<Option<_>>()?,
             outputs: self.artifacts(&stderr)?,
             name: begun.name,
+            stdout,
             stderr,
         };
         let json = serde_json::to_vec(&record).ok().filter(|json| json.len() as u64 <= MAX)?;
-        if let Some(output) = record.outputs.iter().find(|output| output.emit == "link") {
-            self.dir.keep(&self.known.kept(), &output.path).ok()?;
-        }
-        let written = self.dir.write(&self.known.json(), &json, None);
+        let keep = |(n, output): (usize, &Output)| self.dir.keep(&self.known.kept(n), &output.path);
+        let written = linked(&record.outputs)
+            .try_for_each(keep)
+            .and_then(|()| self.dir.write(&self.known.json(), &json, None));
         if written.is_err() {
-            let _ = self.dir.remove(&self.known.kept());
+            for (n, _) in linked(&record.outputs) {
+                let _ = self.dir.remove(&self.known.kept(n));
+            }
         }
         written.ok()
     }
@@ -235,7 +251,8 @@ impl<'a> Call<'a> {
             artifact: Utf8PathBuf,
             emit: String,
         }
-        let mut missing: Vec<&str> = self.unit.emit.iter().map(String::as_str).collect();
+        let mut missing: Vec<&str> = self.emitted();
+        missing.extend(self.unit.emit.iter().map(String::as_str).filter(|emit| *emit == "dep-info"));
         let mut outputs = Vec::new();
         for line in stderr.lines().filter(|line| line.starts_with('{')) {
             let Ok(Notification { artifact, emit }) = serde_json::from_str(line) else { continue };
@@ -255,17 +272,28 @@ impl<'a> Call<'a> {
         missing.is_empty().then_some(outputs)
     }
 
-    /// Whether all that was left is there, apart from one at the most, which can be put back.
-    fn outputs<'r>(&self, outputs: &'r [Output]) -> Option<Option<&'r Output>> {
-        let emitted = |output: &Output| output.emit != "dep-info" && self.unit.emit.contains(&output.emit);
-        let wanted = self.unit.emit.iter().filter(|emit| *emit != "dep-info").count();
-        if outputs.len() != wanted || !outputs.iter().all(emitted) {
+    /// What comes of a compilation beside its dep-info, in order: there are as many libraries as kinds of them.
+    fn emitted(&self) -> Vec<&str> {
+        let of = |emit: &'a String| match emit.as_str() {
+            "dep-info" => 0,
+            "link" => self.used.links,
+            _ => 1,
+        };
+        let emitted = self.unit.emit.iter().flat_map(|emit| std::iter::repeat_n(emit.as_str(), of(emit)));
+        let mut emitted: Vec<_> = emitted.collect();
+        emitted.sort_unstable();
+        emitted
+    }
+
+    /// Those of what was left that are gone and can be put back. `None` where anything else is not as it was left.
+    fn outputs<'r>(&self, outputs: &'r [Output]) -> Option<Vec<(usize, &'r Output)>> {
+        let mut emits: Vec<_> = outputs.iter().map(|output| output.emit.as_str()).collect();
+        emits.sort_unstable();
+        if emits != self.emitted() || self.used.links > KEPT {
             return None;
         }
-        let mut gone = None;
-        for output in outputs {
-            // The one of a library, and programs: see `cargo::core::compiler::rustc`.
-            let may_be_gone = output.emit == "link" && gone.is_none();
+        let mut gone = Vec::new();
+        for (n, output) in linked(outputs).map(|(n, output)| (Some(n), output)).chain(unlinked(outputs)) {
             if output.path.parent() != Some(&*self.out_dir) {
                 return None;
             }
@@ -281,10 +309,11 @@ impl<'a> Call<'a> {
                     };
                     is_same.then_some(())?;
                 }
-                Err(e) if may_be_gone && e.kind() == io::ErrorKind::NotFound => {
-                    let kept = self.dir.metadata(&self.known.kept()).ok()?;
+                // Libraries and programs that cargo gives another name too: see `cargo::core::compiler::rustc`.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    let kept = self.dir.metadata(&self.known.kept(n?)).ok()?;
                     (identity(&kept) == output.identity).then_some(())?;
-                    gone = Some(output);
+                    gone.push((n?, output));
                 }
                 _ => return None,
             }
@@ -299,7 +328,7 @@ impl<'a> Call<'a> {
         }
         // Where cargo has set its time, who left it knows its content.
         then.identity == now.identity
-            || Known::of_artifact(&self.known.dir, &now.path)
+            || Known::of_artifact(&self.known.dir, &self.cwd.join(&now.path))
                 .and_then(|known| known.record(&self.dir))
                 .filter(|record| record.name == now.name)
                 .is_some_and(|record| {
@@ -357,6 +386,10 @@ impl<'a> Call<'a> {
         if files.contains(&tracked::never(Some(belljar_dir))) {
             return None;
         }
+        let names = tracked::names(Some(belljar_dir));
+        if names.symlink_metadata().is_ok() {
+            return None;
+        }
         let (mut of_policy, mut policy_identities) = (HashSet::new(), HashSet::new());
         for file in self.policy_files.iter().filter(|_| calls_macros) {
             let watched = tracked::watched(belljar_dir, file);
@@ -379,7 +412,7 @@ impl<'a> Call<'a> {
         }
         let own = [policy::stamps(belljar_dir), belljar_dir.join(tracked::ABSENT)];
         let mut looking = Looking::default();
-        for file in files.iter().filter(|file| !of_policy.contains(*file)) {
+        for file in files.iter().filter(|file| !of_policy.contains(*file) && **file != names) {
             let path = self.cwd.join(file);
             let metadata = path.metadata().ok()?;
             if policy_identities.contains(&(metadata.dev(), metadata.ino())) {
@@ -402,14 +435,30 @@ impl<'a> Call<'a> {
                 () => return None,
             }
         }
+        looking.is_own = false;
+        self.used.native.iter().try_for_each(|path| looking.native(self.cwd.join(path).as_std_path()))?;
         Some(Looked { digest: looking.hasher.finalize().to_hex().to_string(), newest: looking.newest })
     }
+}
+
+fn are_so(seen: &[Seen]) -> bool {
+    let variables = seen::variables();
+    seen.iter().all(|seen| seen.is_so(&variables))
+}
+
+/// Libraries and programs, with their numbers.
+fn linked(outputs: &[Output]) -> impl Iterator<Item = (usize, &Output)> {
+    outputs.iter().filter(|output| output.emit == "link").enumerate()
+}
+
+fn unlinked(outputs: &[Output]) -> impl Iterator<Item = (Option<usize>, &Output)> {
+    outputs.iter().filter(|output| output.emit != "link").map(|output| (None, output))
 }
 
 impl Extern {
     /// `None` where it can't be said which one it is.
     fn now(dir: &OwnDir, units: &Utf8Path, cwd: &Utf8Path, path: Utf8PathBuf) -> Option<Self> {
-        let name = Known::of_artifact(units, &path)?.name(dir)?;
+        let name = Known::of_artifact(units, &cwd.join(&path))?.name(dir)?;
         let identity = identity(&regular(&cwd.join(&path))?);
         Some(Self { path, name, identity })
     }

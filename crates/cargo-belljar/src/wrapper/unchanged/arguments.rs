@@ -1,10 +1,11 @@
 //! What decides a compilation apart from files of the project: its arguments, its environment, and the compiler.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use belljar_plan::{CrateKind, RustcArgs};
+use belljar_plan::RustcArgs;
 use belljar_policy::Calling;
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -13,16 +14,29 @@ use crate::wrapper::afterwards::Compilation;
 use crate::{policy, session};
 
 /// Version of what is written down.
-const FORMAT: &[u8] = b"1";
+const FORMAT: &[u8] = b"2";
 
-/// The artifacts of other crates that a compiler is told to use. `None` where an argument is not one of those with which cargo
-/// calls it, or has it read or write what neither cargo nor the dep-info tells of.
-pub(super) fn used(args: &[OsString]) -> Option<Vec<Utf8PathBuf>> {
+/// What a compiler is told to use beside sources, and how many files come of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Used {
+    /// Other crates' artifacts.
+    pub(super) externs: Vec<Utf8PathBuf>,
+    /// Where native libraries are looked for, and files that a linker is told to use. What isn't there may come to be there.
+    pub(super) native: Vec<Utf8PathBuf>,
+    /// Programs that link.
+    linkers: Vec<String>,
+    /// Libraries and programs that are left.
+    pub(super) links: usize,
+}
+
+/// `None` where an argument is not one of those with which cargo calls a compiler, or has it read or write what neither cargo nor
+/// the dep-info tells of and no argument names.
+pub(super) fn used(args: &[OsString]) -> Option<Used> {
     let all: Vec<&str> = args.iter().map(|arg| arg.to_str()).collect::<Option<_>>()?;
     let Ok(belljar_plan::RustcCall::Unit(unit)) = RustcArgs::read(args) else { return None };
     let checks = !unit.emit.iter().any(|emit| emit == "link");
-    let links = !checks && unit.kind != CrateKind::Library;
-    let (mut externs, mut has_source) = (Vec::new(), false);
+    let (mut used, mut kinds, mut has_source) = (Used::default(), BTreeSet::new(), false);
+    let (mut named, mut is_packed) = (Named::default(), false);
     let mut args = all.into_iter();
     while let Some(arg) = args.next() {
         let (flag, inline) = match arg.split_once('=') {
@@ -30,76 +44,184 @@ pub(super) fn used(args: &[OsString]) -> Option<Vec<Utf8PathBuf>> {
             _ => (arg, None),
         };
         let mut value = || inline.or_else(|| args.next());
+        let mut codegen = |option: &str| {
+            is_packed |= option == "split-debuginfo=packed";
+            named.codegen(option)
+        };
         let is_known = match flag {
-            "--crate-name" | "--edition" | "--error-format" | "--json" | "--diagnostic-width"
-            | "--out-dir" | "--cfg" | "--check-cfg" | "--cap-lints" | "--allow" | "--warn" | "--deny"
-            | "--forbid" | "--force-warn" | "-A" | "-W" | "-D" | "-F" => value().is_some(),
-            "--crate-type" => value()?.split(',').all(|kind| matches!(kind, "lib" | "rlib" | "bin")),
+            "--crate-name"
+            | "--edition"
+            | "--error-format"
+            | "--json"
+            | "--diagnostic-width"
+            | "--out-dir"
+            | "--cfg"
+            | "--check-cfg"
+            | "--cap-lints"
+            | "--allow"
+            | "--warn"
+            | "--deny"
+            | "--forbid"
+            | "--force-warn"
+            | "--remap-path-prefix"
+            | "-A"
+            | "-W"
+            | "-D"
+            | "-F"
+            | "-l" => value().is_some(),
+            "--crate-type" => value()?.split(',').all(|kind| {
+                kinds.insert(if kind == "lib" { "rlib" } else { kind });
+                matches!(kind, "lib" | "rlib" | "bin" | "dylib" | "cdylib" | "staticlib" | "proc-macro")
+            }),
             "--emit" => value()?.split(',').all(|emit| matches!(emit, "dep-info" | "metadata" | "link")),
             "--target" => !value()?.ends_with(".json"),
             "--test" | "-g" | "-O" => inline.is_none(),
             "--extern" => {
                 // Without a path it is one of the compiler's own crates.
                 if let Some((name, path)) = value()?.split_once('=') {
-                    externs.push(path.into());
+                    used.externs.push(path.into());
                     name.chars().all(|c| c.is_alphanumeric() || c == '_')
                 } else {
                     true
                 }
             }
-            // A check reads no native library.
-            "-L" => value()
-                .is_some_and(|path| path.starts_with("dependency=") || checks && path.starts_with("native=")),
-            "-C" | "--codegen" => is_codegen(value()?, links),
-            _ if arg.starts_with("-C") => is_codegen(&arg[2..], links),
-            _ if ["-A", "-W", "-D", "-F"].iter().any(|lint| arg.starts_with(lint)) => true,
+            "-L" => named.search(value()?, checks),
+            "-C" | "--codegen" => codegen(value()?),
+            _ if arg.starts_with("-C") => codegen(&arg[2..]),
+            _ if ["-A", "-W", "-D", "-F", "-l"].iter().any(|flag| arg.starts_with(flag)) => true,
             _ => !arg.starts_with('-') && !std::mem::replace(&mut has_source, true),
         };
         if !is_known {
             return None;
         }
     }
-    has_source.then_some(externs)
+    // A harness is a program, of whatever kind the crate is.
+    used.links = usize::from(!checks) * kinds.len().max(1);
+    used.native = named.searched;
+    if !checks && kinds.iter().ne(["rlib"].iter()) {
+        // Beside a program there is another file then, and no message tells of it.
+        if named.is_odd || is_packed {
+            return None;
+        }
+        used.native.append(&mut named.given);
+        used.linkers = named.linkers;
+        if !named.has_linker {
+            used.linkers.push("cc".to_owned());
+        }
+        used.linkers.push("ld".to_owned());
+    }
+    has_source.then_some(used)
 }
 
-/// Whether an option of code generation has nothing to do with files but those that cargo knows.
-fn is_codegen(option: &str, links: bool) -> bool {
-    let (key, value) = option.split_once('=').unwrap_or((option, ""));
-    match key.replace('_', "-").as_str() {
-        "opt-level"
-        | "debuginfo"
-        | "debug-assertions"
-        | "overflow-checks"
-        | "panic"
-        | "codegen-units"
-        | "lto"
-        | "embed-bitcode"
-        | "metadata"
-        | "extra-filename"
-        | "incremental"
-        | "strip"
-        | "rpath"
-        | "target-cpu"
-        | "target-feature"
-        | "force-frame-pointers"
-        | "force-unwind-tables"
-        | "symbol-mangling-version"
-        | "relocation-model"
-        | "code-model" => true,
-        // Otherwise there are more artifacts than the compiler tells of.
-        "split-debuginfo" => value == "off",
-        "linker" | "link-arg" | "link-args" => !links,
-        _ => false,
+/// What arguments name that a linker or a compiler reads.
+#[derive(Debug, Default)]
+struct Named {
+    /// By the compiler itself, too.
+    searched: Vec<Utf8PathBuf>,
+    /// By a linker.
+    given: Vec<Utf8PathBuf>,
+    linkers: Vec<String>,
+    has_linker: bool,
+    /// A linker is given more than can be told.
+    is_odd: bool,
+}
+
+impl Named {
+    /// A place where crates or native libraries are looked for. cargo's own are `dependency`: what is in them is known by
+    /// `--extern`, and by what those depended on in turn.
+    fn search(&mut self, value: &str, checks: bool) -> bool {
+        let (kind, path) = match value.split_once('=') {
+            Some((kind @ ("dependency" | "crate" | "native" | "framework" | "all"), path)) => (kind, path),
+            _ => ("all", value),
+        };
+        // A check reads no native library.
+        if kind == "all" || kind == "native" && !checks {
+            self.searched.push(path.into());
+        }
+        matches!(kind, "all" | "native" | "dependency")
+    }
+
+    /// An option of code generation. False where more than it says decides what comes of it.
+    fn codegen(&mut self, option: &str) -> bool {
+        let (key, value) = option.split_once('=').unwrap_or((option, ""));
+        match key.replace('_', "-").as_str() {
+            "opt-level"
+            | "code-model"
+            | "codegen-units"
+            | "debug-assertions"
+            | "debuginfo"
+            | "default-linker-libraries"
+            | "dwarf-version"
+            | "embed-bitcode"
+            | "extra-filename"
+            | "force-frame-pointers"
+            | "force-unwind-tables"
+            | "incremental"
+            | "instrument-coverage"
+            | "link-dead-code"
+            | "linker-flavor"
+            | "lto"
+            | "metadata"
+            | "overflow-checks"
+            | "panic"
+            | "prefer-dynamic"
+            | "relocation-model"
+            | "rpath"
+            | "split-debuginfo"
+            | "strip"
+            | "symbol-mangling-version"
+            | "target-cpu"
+            | "target-feature" => true,
+            "profile-use" => {
+                self.searched.push(value.into());
+                true
+            }
+            "linker" => {
+                self.has_linker = true;
+                self.linkers.push(value.to_owned());
+                true
+            }
+            "link-arg" => {
+                self.link_argument(value);
+                true
+            }
+            "link-args" => {
+                value.split(' ').for_each(|argument| self.link_argument(argument));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// `-fuse-ld=lld`, `-Wl,-T,layout.ld`, `-L/opt/lib`, `/opt/lib/start.o`: whatever in it may be a path is taken for one.
+    fn link_argument(&mut self, argument: &str) {
+        self.is_odd |= argument.starts_with('@');
+        if let Some(linker) = argument.strip_prefix("-fuse-ld=") {
+            self.linkers.extend([format!("ld.{linker}"), linker.to_owned()]);
+        }
+        for part in argument.split(',') {
+            self.is_odd |= part.starts_with('@');
+            let path = match part.strip_prefix('-') {
+                None => part,
+                Some(flag) => match flag.split_once('=') {
+                    Some((_, value)) => value,
+                    None => flag.strip_prefix(['L', 'T', 'B']).unwrap_or_default(),
+                },
+            };
+            if !path.is_empty() {
+                self.given.push(path.into());
+            }
+        }
     }
 }
 
-/// A digest of what decides a compilation apart from files of the project.
+/// A digest of what decides a compilation apart from files of the project, and of `more`.
 pub(super) fn key(
-    compilers: &[OsString],
-    args: &[OsString],
+    (compilers, args): (&[OsString], &[OsString]),
     cwd: &Utf8Path,
     compilation: &Compilation,
-    links: bool,
+    used: &Used,
+    more: &[&[u8]],
 ) -> Option<String> {
     let mut hasher = blake3::Hasher::new_derive_key("belljar 2026 a unit that is called again");
     let mut add = |bytes: &[u8]| {
@@ -107,13 +229,19 @@ pub(super) fn key(
     };
     add(FORMAT);
     add(belljar_guest::version_line().as_bytes());
-    let linkers = ["cc", "ld"].iter().filter(|_| links).filter_map(|name| program(OsStr::new(name)));
+    let links = !used.linkers.is_empty();
+    let linkers = used.linkers.iter().filter_map(|name| program(OsStr::new(name)));
     let compilers = compilers.iter().map(|name| program(name)).collect::<Option<Vec<_>>>()?;
     let is_clippy = compilers.len() > 1;
-    for program in compilers.into_iter().chain([std::env::current_exe().ok()?]).chain(linkers) {
+    for program in compilers.into_iter().chain([std::env::current_exe().ok()?]) {
         add(program.as_os_str().as_bytes());
         identity(&program.metadata().ok()?).iter().for_each(|part| add(&part.to_le_bytes()));
     }
+    for linker in linkers {
+        add(linker.as_os_str().as_bytes());
+        linker.metadata().iter().flat_map(identity).for_each(|part| add(&part.to_le_bytes()));
+    }
+    more.iter().for_each(|more| add(more));
     for path in of_clippy(&compilation.calling).filter(|_| is_clippy) {
         add(path.as_os_str().as_bytes());
         add(&[u8::from(path.exists())]);
@@ -206,68 +334,83 @@ mod tests {
 
     #[test]
     fn what_is_used_is_told_by_cargos_own_arguments() {
-        let used_with = |more: &str| used(&args(&format!("{CHECK} {more}")));
-        assert_eq!(used_with(""), Some(Vec::new()));
+        let externs_with = |more: &str| used(&args(&format!("{CHECK} {more}"))).map(|used| used.externs);
+        assert_eq!(externs_with(""), Some(Vec::new()));
         let paths = ["/t/liba.rmeta", "/t/b=/libb.so"].map(Utf8PathBuf::from).to_vec();
         assert_eq!(
-            used_with("--extern a=/t/liba.rmeta --extern proc_macro --extern=b=/t/b=/libb.so"),
+            externs_with("--extern a=/t/liba.rmeta --extern proc_macro --extern=b=/t/b=/libb.so"),
             Some(paths)
         );
         for harmless in [
             "--cap-lints allow",
             "-C incremental=/t/i -C lto=thin -Ctarget-cpu=native --codegen panic=abort",
-            "-C link-arg=-fuse-ld=lld -C linker=clang -L native=/t/out",
+            "-C link-arg=-fuse-ld=lld -C link-arg=@arguments -C linker=clang -L native=/t/out",
             "-Aunused -D warnings --test",
+            "-l z -lstatic=z --remap-path-prefix /a=/b",
+            "--crate-type cdylib",
         ] {
-            assert!(used_with(harmless).is_some(), "{harmless}");
+            assert!(externs_with(harmless).is_some(), "{harmless}");
         }
         for other in [
-            "-l z",
-            "-lz",
-            "-L /usr/lib",
-            "-L all=/usr/lib",
             "-L",
+            "-L framework=/t",
+            "-L crate=/t",
             "-Z unstable-options",
             "-Zself-profile",
-            "-C profile-use=/p",
             "-C llvm-args=-x",
             "-C save-temps",
-            "-C split-debuginfo=unpacked",
             "-C linker-plugin-lto",
             "-C",
             "--sysroot /s",
             "--target /x/mine.json",
-            "--crate-type cdylib",
-            "--crate-type proc-macro",
+            "--crate-type other",
             "--emit asm",
             "--emit=metadata=/elsewhere",
             "--print link-args",
-            "--remap-path-prefix /a=/b",
             "--extern priv:a=/t/liba.rmeta",
             "-o /t/a",
             "another.rs",
             "--verbose",
         ] {
-            assert_eq!(used_with(other), None, "{other}");
+            assert_eq!(externs_with(other), None, "{other}");
         }
     }
 
     #[test]
-    fn what_links_reads_what_nobody_watches() {
+    fn what_is_linked_is_told_by_arguments() {
         let build = CHECK.replace("dep-info,metadata", "dep-info,metadata,link");
         let program = CHECK.replace("dep-info,metadata", "dep-info,link").replace("type lib", "type bin");
-        let is = |line: &str, more: &str| used(&args(&format!("{line} {more}"))).is_some();
-        assert!(is(&build, "") && is(&program, ""));
-        for (more, of_library) in [
-            ("-C link-arg=-lz", true),
-            ("-C link_args=-lz", true),
-            ("-C linker=/x", true),
-            ("-L native=/t/out", false),
+        let test = program.replace("--crate-type bin", "--test");
+        let of = |line: &str, more: &str| used(&args(&format!("{line} {more}")));
+        let paths = |paths: &str| paths.split_whitespace().map(Utf8PathBuf::from).collect::<Vec<_>>();
+        for (more, of_check, of_library, of_program) in [
+            ("-L native=/out", "", "/out", "/out"),
+            ("-L /lib -L all=/a=b", "/lib /a=b", "/lib /a=b", "/lib /a=b"),
+            ("-C profile-use=/p", "/p", "/p", "/p"),
+            ("-L dependency=/deps", "", "", ""),
+            ("-C link-arg=-fuse-ld=lld", "", "", "lld"),
+            ("-C link-arg=-Wl,-T,layout.ld -C link_arg=-L/opt", "", "", "layout.ld /opt"),
+            ("-C link-arg=-Wl,--dynamic-list=/list -C link-arg=/start.o", "", "", "/list /start.o"),
         ] {
-            assert_eq!(is(&build, more), of_library, "{more}");
-            assert!(!is(&program, more), "{more}");
+            let of = |line: &str| of(line, more).unwrap().native;
+            assert_eq!(of(CHECK), paths(of_check), "{more}");
+            assert_eq!(of(&build), paths(of_library), "{more}");
+            assert_eq!(of(&program), paths(of_program), "{more}");
+            assert_eq!(of(&test), paths(of_program), "{more}");
         }
-        assert!(!is(&program, "-C link-self-contained=y") && !is(&build, "-C link-dead-code"));
+        let linkers = |more: &str| of(&program, more).unwrap().linkers;
+        assert_eq!(linkers(""), ["cc", "ld"]);
+        assert_eq!(linkers("-C linker=clang -C link-arg=-fuse-ld=mold"), ["clang", "ld.mold", "mold", "ld"]);
+        assert!(of(&build, "-C linker=clang").unwrap().linkers.is_empty());
+        for odd in ["-C link-arg=@arguments", "-C link-arg=-Wl,@more", "-C split-debuginfo=packed"] {
+            assert!(of(&build, odd).is_some() && of(&program, odd).is_none(), "{odd}");
+        }
+        let links = |line: &str, more: &str| of(line, more).unwrap().links;
+        assert_eq!(
+            (links(CHECK, ""), links(&build, ""), links(&program, ""), links(&test, "")),
+            (0, 1, 1, 1)
+        );
+        assert_eq!(links(&build, "--crate-type rlib --crate-type cdylib,staticlib"), 3);
     }
 
     #[test]

@@ -15,6 +15,9 @@ use crate::wrapper::afterwards::{AfterwardsError, Compilation};
 /// The longest record that is read.
 pub(super) const MAX: u64 = 4 << 20;
 
+/// Kinds of libraries and programs that can come of one compilation: `rlib`, `dylib`, `cdylib`, `staticlib`, and a program.
+pub(super) const KEPT: usize = 5;
+
 /// The longest name of a compilation.
 const MAX_NAME: u64 = 64;
 
@@ -42,7 +45,11 @@ impl Known {
     pub(in crate::wrapper) fn of(unit: &RustcArgs, cwd: &Utf8Path) -> Option<Self> {
         // Not where a session says: whoever compiles a unit has to find what others have written of it.
         let dir = Compilation::belljar_dir_of(unit, cwd)?.join("units");
-        Some(Self { dir, unit: Compilation::unit_of(unit) })
+        let name = match (unit.extra_filename.as_str(), unit.crate_name.as_deref(), unit.out_dir.as_ref()) {
+            ("", Some(crate_name), Some(out_dir)) => named_by_place(crate_name, &cwd.join(out_dir)),
+            _ => Compilation::unit_of(unit),
+        };
+        Some(Self { dir, unit: name })
     }
 
     /// From now on nothing that was known of it holds, and what others know of its last compilation neither. `None` where nothing
@@ -74,7 +81,7 @@ impl Known {
     fn remove(&self, dir: &OwnDir) -> io::Result<()> {
         dir.remove(&self.made())?;
         dir.remove(&self.json())?;
-        dir.remove(&self.kept())
+        (0..KEPT).try_for_each(|n| dir.remove(&self.kept(n)))
     }
 
     fn made(&self) -> String {
@@ -85,14 +92,19 @@ impl Known {
         format!("{}.json", self.unit)
     }
 
-    pub(super) fn kept(&self) -> String {
-        format!("{}.kept", self.unit)
+    /// The `n`th program or library.
+    pub(super) fn kept(&self, n: usize) -> String {
+        format!("{}.{n}.kept", self.unit)
     }
 
     /// That of the unit whose artifact this is.
     pub(super) fn of_artifact(dir: &Utf8Path, artifact: &Utf8Path) -> Option<Self> {
         let unit = artifact.file_stem()?.strip_prefix("lib")?;
-        Some(Self { dir: dir.to_owned(), unit: unit.to_owned() })
+        let unit = match unit.contains('-') {
+            true => unit.to_owned(),
+            false => named_by_place(unit, artifact.parent()?),
+        };
+        Some(Self { dir: dir.to_owned(), unit })
     }
 
     /// The name of its last compilation.
@@ -103,6 +115,11 @@ impl Known {
     pub(super) fn record(&self, dir: &OwnDir) -> Option<Record> {
         serde_json::from_slice(&dir.read(&self.json(), MAX).ok()?).ok()
     }
+}
+
+/// Dynamic libraries have no digest of cargo's in their names, and are the same for each profile and target.
+fn named_by_place(crate_name: &str, out_dir: &Utf8Path) -> String {
+    format!("{crate_name}-{}", &blake3::hash(out_dir.as_str().as_bytes()).to_hex()[..16])
 }
 
 /// Once a day: what is kept of artifacts that somebody has removed, as `cargo clean -p` does, goes too, and what is known of
@@ -141,18 +158,18 @@ mod tests {
         let artifact = target.join("liba.rlib");
         for name in ["a-1", "b-1"] {
             std::fs::write(&artifact, name).unwrap();
-            dir.keep(&format!("{name}.kept"), &artifact).unwrap();
+            dir.keep(&format!("{name}.0.kept"), &artifact).unwrap();
             std::fs::rename(&artifact, target.join(name)).unwrap();
         }
         std::fs::remove_file(target.join("b-1")).unwrap();
         dir.write("b-1.made", b"", None).unwrap();
         let days = |n| SystemTime::now() + n * DAY;
         sweep(&dir, days(0)).unwrap();
-        assert!(dir.metadata("b-1.kept").is_ok(), "a build may just be about to put it back");
+        assert!(dir.metadata("b-1.0.kept").is_ok(), "a build may just be about to put it back");
         dir.set_modified("swept", days(2)).unwrap();
         sweep(&dir, days(2)).unwrap();
-        assert!(dir.metadata("b-1.kept").is_ok(), "not so soon again");
+        assert!(dir.metadata("b-1.0.kept").is_ok(), "not so soon again");
         sweep(&dir, days(4)).unwrap();
-        assert_eq!(dir.names().unwrap(), ["a-1.kept", "b-1.made", "swept"]);
+        assert_eq!(dir.names().unwrap(), ["a-1.0.kept", "b-1.made", "swept"]);
     }
 }

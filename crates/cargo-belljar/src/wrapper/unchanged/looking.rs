@@ -1,6 +1,7 @@
 //! Files and directories, and by what they are known to be the same.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -11,6 +12,9 @@ use camino::Utf8Path;
 
 /// Entries below one directory that are looked at.
 const ENTRIES: usize = 4096;
+
+/// Entries of all directories together in which one unit's native libraries are looked for.
+const NATIVE: usize = 16 * 1024;
 
 /// How deep.
 const DEPTH: usize = 40;
@@ -34,6 +38,7 @@ pub(super) struct Looking {
     pub(super) newest: Option<Time>,
     pub(super) is_own: bool,
     entries: usize,
+    libraries: usize,
     /// Directories of which it is known whether they are links.
     above: HashSet<PathBuf>,
 }
@@ -64,21 +69,63 @@ impl Looking {
         }
     }
 
-    /// All that can be reached from a directory, as `cargo_util::paths::mtime_recursive` does.
-    pub(super) fn walk(&mut self, dir: &Path, depth: usize) -> Option<()> {
-        let mut entries = Vec::new();
+    /// A file that a linker may read, or a directory in which it looks for libraries, or nothing yet.
+    pub(super) fn native(&mut self, path: &Path) -> Option<()> {
+        self.name(path.as_os_str().as_bytes());
+        self.add_links(path);
+        let Ok(metadata) = path.metadata() else {
+            self.hasher.update(&[0]);
+            return Some(());
+        };
+        self.hasher.update(&[1]);
+        self.add(&metadata);
+        if !metadata.is_dir() {
+            return Some(());
+        }
+        for name in self.names(path, |this| &mut this.libraries, NATIVE)? {
+            let path = path.join(&name);
+            self.name(name.as_bytes());
+            let metadata = path.symlink_metadata().ok()?;
+            self.add(&metadata);
+            if metadata.is_symlink() {
+                path.metadata().iter().for_each(|there| self.add(there));
+            }
+        }
+        Some(())
+    }
+
+    fn name(&mut self, name: &[u8]) {
+        self.hasher.update(&(name.len() as u64).to_le_bytes()).update(name);
+    }
+
+    /// What is in a directory, in order, as long as it isn't too much.
+    fn names(
+        &mut self,
+        dir: &Path,
+        count: impl Fn(&mut Self) -> &mut usize,
+        most: usize,
+    ) -> Option<Vec<OsString>> {
+        let mut names = Vec::new();
         for entry in std::fs::read_dir(dir).ok()? {
-            entries.push(entry.ok()?.file_name());
-            self.entries += 1;
-            if self.entries > ENTRIES || depth > DEPTH {
+            names.push(entry.ok()?.file_name());
+            *count(self) += 1;
+            if *count(self) > most {
                 return None;
             }
         }
-        entries.sort_unstable();
-        self.hasher.update(&(entries.len() as u64).to_le_bytes());
-        for name in entries {
+        names.sort_unstable();
+        self.hasher.update(&(names.len() as u64).to_le_bytes());
+        Some(names)
+    }
+
+    /// All that can be reached from a directory, as `cargo_util::paths::mtime_recursive` does.
+    pub(super) fn walk(&mut self, dir: &Path, depth: usize) -> Option<()> {
+        if depth > DEPTH {
+            return None;
+        }
+        for name in self.names(dir, |this| &mut this.entries, ENTRIES)? {
             let path = dir.join(&name);
-            self.hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
+            self.name(name.as_bytes());
             let metadata = path.symlink_metadata().ok()?;
             self.add(&metadata);
             let there = match metadata.is_symlink() {
