@@ -11,8 +11,9 @@
 //! #[doc = "What its author says."]
 //! pub fn derive_0(input: ::proc_macro::TokenStream) -> ::proc_macro::TokenStream {
 //!     const ENTRY: ::belljar_shim::Macro = ::belljar_shim::Macro { module: [7, 255, …], name: "Name", … };
-//!     ::belljar_shim::derive(&ENTRY, input)
+//!     ::belljar_shim::derive(&ENTRY, &crate::room::ROOM, input)
 //! }
+//! mod room { … }
 //! ```
 //!
 //! Every name in it is an identifier by its type ([`EntryRecord`]) and written raw, so that keywords need no list; every
@@ -20,15 +21,21 @@
 //!
 //! It is compiled by cargo's own command line for the macro crate, as far as that says where the result goes, how it is
 //! linked and how to report ([`kept`]). The profile is left out: nothing of the user's is in a shim, and what costs time
-//! in building one is linking.
+//! in building one is linking. Nor is anything of the project: where its expander is, is written into the
+//! [room](belljar_wire::place) of the library afterwards. So most libraries are the same for all projects of a user, and are
+//! linked once: see [`reused`].
+
+mod reused;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use belljar_store::{EntryRecord, GuestRecord};
+use belljar_store::{EntryRecord, GuestRecord, Store};
 use belljar_wire::abi::EntryKind;
+use belljar_wire::place::Place;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::inside::HostInside;
@@ -78,44 +85,80 @@ enum ShimErrorKind {
     )]
     Failed(ExitStatus),
     #[error("{path} can't be written: {source}\nnext: check the target directory's disk and rights")]
-    DepInfo { path: Utf8PathBuf, source: std::io::Error },
+    Write { path: Utf8PathBuf, source: std::io::Error },
+    #[error(
+        "what the compiler linked has no room for the path of its expander\nnext: please report it, with what linker is used here"
+    )]
+    NoRoom,
 }
 
-impl ShimRequest<'_> {
-    fn error(&self, kind: ShimErrorKind) -> ShimError {
-        let GuestRecord { package, version, .. } = self.record;
-        ShimError { package: package.clone(), version: version.clone(), kind }
+/// How a shim came to be.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Compiled<T> {
+    /// The compiler was run.
+    Now(T),
+    /// It was linked before. This is what the compiler would say of it for cargo.
+    Before(String),
+}
+
+impl<T> Compiled<T> {
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Compiled<U> {
+        match self {
+            Self::Now(value) => Compiled::Now(f(value)),
+            Self::Before(messages) => Compiled::Before(messages),
+        }
     }
 }
 
-/// Compiles the shim to where cargo expects the macro crate, with a dep-info file that names what the *module* was made of.
-pub fn compile(request: &ShimRequest<'_>) -> Result<(), ShimError> {
-    let compiled = try_compile(request, [Stdio::inherit(), Stdio::inherit()], |_| Ok(()));
+/// Compiles the shim to where cargo expects the macro crate, with a dep-info file that names what the *module* was made of. A
+/// shim that was compiled before and kept in the store is not compiled again.
+pub fn compile(request: &ShimRequest<'_>, store: &Store) -> Result<Compiled<()>, ShimError> {
+    let compiled = try_compile(request, store, [Stdio::inherit(), Stdio::inherit()], |_| Ok(()));
     compiled.map_err(|kind| request.error(kind))
 }
 
 /// The same, and what the compiler prints goes to pipes, of which `with` has to take care until it ends.
 pub fn compile_with<T>(
     request: &ShimRequest<'_>,
+    store: &Store,
     with: impl FnOnce(&mut Child) -> std::io::Result<T>,
-) -> Result<T, ShimError> {
-    try_compile(request, [Stdio::piped(), Stdio::piped()], with).map_err(|kind| request.error(kind))
+) -> Result<Compiled<T>, ShimError> {
+    try_compile(request, store, [Stdio::piped(), Stdio::piped()], with).map_err(|kind| request.error(kind))
 }
 
-/// What the compiler reads beside its arguments: the shim's source, and by its name the library that it is linked with.
+/// What decides what comes of it, beside the arguments: the shim's source, the library that it is linked with by its name, and where
+/// its expander is.
 pub fn decides(request: &ShimRequest<'_>) -> Result<Vec<u8>, ShimError> {
     let mut source = source(request).map_err(|kind| request.error(kind))?;
     let GuestRecord { edition, sources, .. } = request.record;
-    let lib_dir = &request.inside.lib_dir;
-    let _ = write!(source, "\n// {edition:?} {lib_dir:?} {sources:?}");
+    let (lib_dir, place) = (&request.inside.lib_dir, request.place());
+    let _ = write!(source, "\n// {edition:?} {lib_dir:?} {place:?} {sources:?}");
     Ok(source.into_bytes())
+}
+
+impl<'a> ShimRequest<'a> {
+    fn error(&self, kind: ShimErrorKind) -> ShimError {
+        let GuestRecord { package, version, .. } = self.record;
+        ShimError { package: package.clone(), version: version.clone(), kind }
+    }
+
+    fn place(&self) -> Place<'a> {
+        let optional = |path: Option<&'a Utf8Path>| path.map_or("", Utf8Path::as_str);
+        Place {
+            belljar: self.belljar_exe.as_str(),
+            home: self.home.as_str(),
+            policy_root: optional(self.policy_root),
+            belljar_dir: optional(self.belljar_dir),
+        }
+    }
 }
 
 fn try_compile<T>(
     request: &ShimRequest<'_>,
+    store: &Store,
     [stdout, stderr]: [Stdio; 2],
     with: impl FnOnce(&mut Child) -> std::io::Result<T>,
-) -> Result<T, ShimErrorKind> {
+) -> Result<Compiled<T>, ShimErrorKind> {
     let record = request.record;
     let source = source(request)?;
     let edition = &record.edition;
@@ -124,6 +167,13 @@ fn try_compile<T>(
     }
     let unit = Unit::read(request.cargo_args)?;
     let lib_dir = &request.inside.lib_dir;
+    let key = reused::key(&unit, [&source, edition, lib_dir.as_str(), request.rustc.as_str()]);
+    // A store that can't be read is no reason not to compile.
+    if let Some(library) = key.as_ref().and_then(|key| store.shim(key).ok().flatten()) {
+        unit.write_library(library, &request.place())?;
+        unit.write_dep_info(&record.sources)?;
+        return Ok(Compiled::Before(unit.notifications()));
+    }
     let run_error = |source| ShimErrorKind::Run { rustc: request.rustc.to_owned(), source };
     let mut rustc = Command::new(request.rustc)
         .args(&unit.kept)
@@ -152,8 +202,18 @@ fn try_compile<T>(
     if !status.success() {
         return Err(ShimErrorKind::Failed(status));
     }
+    if unit.links {
+        let path = unit.library();
+        let library =
+            std::fs::read(&path).map_err(|source| ShimErrorKind::Write { path: path.clone(), source })?;
+        if let Some(key) = &key {
+            // It only saves time. Where the store can't be written, the next build links it again.
+            let _ = store.put_shim(key, &library);
+        }
+        unit.write_library(library, &request.place())?;
+    }
     unit.write_dep_info(&record.sources)?;
-    done
+    done.map(Compiled::Now)
 }
 
 /// The shim's source.
@@ -168,6 +228,8 @@ fn source(request: &ShimRequest<'_>) -> Result<String, ShimErrorKind> {
     for (number, entry) in record.entries.iter().enumerate() {
         write_entry(&mut out, request, number, entry);
     }
+    // A module's name is in the way of no macro's.
+    out.push_str("mod room {\n    pub static ROOM: ::belljar_shim::Room = ::belljar_shim::Room::EMPTY;\n}\n");
     Ok(out)
 }
 
@@ -216,17 +278,13 @@ fn write_entry(out: &mut String, request: &ShimRequest<'_>, number: usize, entry
     let _ = writeln!(
         out,
         "pub fn r#{function}({parameters}) -> {TOKENS} {{\n    \
-         const ENTRY: ::belljar_shim::Macro = ::belljar_shim::Macro {{ module: {:?}, name: {}, package: {}, version: {}, \
-         belljar: {}, arguments: &[{}] }};\n    \
-         ::belljar_shim::{call}(&ENTRY, {arguments})\n}}",
+         const ENTRY: ::belljar_shim::Macro = ::belljar_shim::Macro {{ module: {:?}, name: {}, package: {}, version: {} \
+         }};\n    \
+         ::belljar_shim::{call}(&ENTRY, &crate::room::ROOM, {arguments})\n}}",
         record.module.as_bytes(),
         quoted(name),
         quoted(&record.package),
         quoted(&record.version),
-        quoted(request.belljar_exe.as_str()),
-        [Some(request.home), request.policy_root, request.belljar_dir]
-            .map(|path| quoted(path.map_or("", Utf8Path::as_str)))
-            .join(", "),
     );
 }
 
@@ -254,6 +312,12 @@ struct Unit {
     /// The crate root, which cargo expects in the dep-info.
     root: Option<Utf8PathBuf>,
     dep_info: bool,
+    /// Whether a library is to be linked.
+    links: bool,
+    /// Whether nothing else is to come of it.
+    is_plain: bool,
+    /// Whether cargo wants to be told of each file.
+    notifies: bool,
     /// The arguments that the shim is compiled with too.
     kept: Vec<OsString>,
 }
@@ -264,7 +328,7 @@ impl Unit {
         let mut out_dir = None;
         let mut extra_filename = String::new();
         let mut root = None;
-        let mut dep_info = false;
+        let (mut dep_info, mut links, mut is_plain, mut notifies) = (false, false, true, false);
         let mut keep = Vec::new();
         let mut args = cargo_args.iter();
         while let Some(arg) = args.next() {
@@ -290,7 +354,13 @@ impl Unit {
             match (flag, value.split_once('=')) {
                 ("--crate-name", _) => crate_name = Some(value.to_owned()),
                 ("--out-dir", _) => out_dir = Some(Utf8PathBuf::from(value)),
-                ("--emit", _) => dep_info |= value.split(',').any(|kind| kind == "dep-info"),
+                ("--emit", _) => {
+                    let emits = |kind| value.split(',').any(|emit| emit == kind);
+                    dep_info |= emits("dep-info");
+                    links |= emits("link");
+                    is_plain &= value.split(',').all(|emit| matches!(emit, "dep-info" | "link"));
+                }
+                ("--json", _) => notifies |= value.split(',').any(|what| what == "artifacts"),
                 ("-C", Some(("extra-filename", suffix))) => suffix.clone_into(&mut extra_filename),
                 _ => {}
             }
@@ -301,8 +371,50 @@ impl Unit {
             extra_filename,
             root,
             dep_info,
+            links,
+            is_plain,
+            notifies,
             kept: keep,
         })
+    }
+
+    /// Where the compiler writes its dep-info.
+    fn dep_info(&self) -> Utf8PathBuf {
+        self.out_dir.join(format!("{}{}.d", self.crate_name, self.extra_filename))
+    }
+
+    /// Where it links the library.
+    fn library(&self) -> Utf8PathBuf {
+        let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+        self.out_dir.join(format!("{prefix}{}{}{suffix}", self.crate_name, self.extra_filename))
+    }
+
+    /// Writes the library to where it is expected, with the place of its expander: whole, or not at all.
+    fn write_library(&self, mut library: Vec<u8>, place: &Place<'_>) -> Result<(), ShimErrorKind> {
+        place.put(&mut library).ok_or(ShimErrorKind::NoRoom)?;
+        let path = self.library();
+        let written = || {
+            let mut file = tempfile::Builder::new()
+                .permissions(std::fs::Permissions::from_mode(0o777))
+                .tempfile_in(&self.out_dir)?;
+            file.write_all(&library)?;
+            file.persist(&path).map_err(|e| e.error)
+        };
+        written().map(drop).map_err(|source| ShimErrorKind::Write { path: path.clone(), source })
+    }
+
+    /// What the compiler tells cargo of the files that it has written. Source: "JSON Output" in the rustc book.
+    fn notifications(&self) -> String {
+        let of = |artifact: Utf8PathBuf, emit| {
+            format!(
+                "{}\n",
+                serde_json::json!({ "$message_type": "artifact", "artifact": artifact, "emit": emit })
+            )
+        };
+        match self.notifies {
+            true => of(self.dep_info(), "dep-info") + &of(self.library(), "link"),
+            false => String::new(),
+        }
     }
 
     /// Writes the dep-info over the compiler's own, in the compiler's form (`rustc_interface::passes::write_out_deps`).
@@ -311,21 +423,19 @@ impl Unit {
         if !self.dep_info {
             return Ok(());
         }
-        let stem = format!("{}{}", self.crate_name, self.extra_filename);
-        let path = self.out_dir.join(format!("{stem}.d"));
-        let library = format!("{}{stem}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+        let path = self.dep_info();
         let mut sources: Vec<_> = self.root.iter().chain(sources).map(|path| escaped(path)).collect();
         sources.sort_unstable();
         sources.dedup();
         let all = sources.join(" ");
         let mut text = String::new();
-        for target in [path.clone(), self.out_dir.join(library)] {
+        for target in [path.clone(), self.library()] {
             let _ = writeln!(text, "{}: {all}\n", escaped(&target));
         }
         for source in &sources {
             let _ = writeln!(text, "{source}:");
         }
-        std::fs::write(&path, text).map_err(|source| ShimErrorKind::DepInfo { path, source })
+        std::fs::write(&path, text).map_err(|source| ShimErrorKind::Write { path, source })
     }
 }
 

@@ -12,9 +12,9 @@ use std::process::{Command, Output};
 use std::sync::LazyLock;
 
 use belljar_guest::inside::HostInside;
-use belljar_guest::shim::{self, ShimRequest};
+use belljar_guest::shim::{self, Compiled, ShimRequest};
 use belljar_guest::{EntryRecord, GuestRecord};
-use belljar_store::ModuleDigest;
+use belljar_store::{ModuleDigest, Store};
 use belljar_wire::abi::{Entry, EntryKind};
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -135,7 +135,7 @@ impl Shared {
         path(self.dir.path().join(name))
     }
 
-    fn compile(&self, record: &GuestRecord, folder: &str) -> Result<(), shim::ShimError> {
+    fn compile(&self, record: &GuestRecord, folder: &str) -> Result<Compiled<()>, shim::ShimError> {
         let args = cargo_args(&self.folder(folder));
         let request = ShimRequest {
             rustc: "rustc".into(),
@@ -147,7 +147,11 @@ impl Shared {
             policy_root: Some("/work space".into()),
             belljar_dir: None,
         };
-        shim::compile(&request)
+        shim::compile(&request, &self.store())
+    }
+
+    fn store(&self) -> Store {
+        Store::open(&path(self.dir.path().join("store"))).unwrap()
     }
 
     /// A rustc that knows the macros of a folder.
@@ -695,7 +699,7 @@ fn a_belljar_that_is_gone_is_named() {
     std::fs::create_dir(&folder).unwrap();
     let args = cargo_args(&folder);
     let record = record();
-    shim::compile(&ShimRequest {
+    let request = ShimRequest {
         rustc: "rustc".into(),
         cargo_args: &args,
         record: &record,
@@ -704,8 +708,8 @@ fn a_belljar_that_is_gone_is_named() {
         home: "/".into(),
         policy_root: None,
         belljar_dir: None,
-    })
-    .unwrap();
+    };
+    shim::compile(&request, &SHARED.store()).unwrap();
     std::fs::write(SHARED.dir.path().join("gone.rs"), "macros::whole!(struct A;);").unwrap();
     let output = SHARED.rustc("gone").arg("--emit=metadata=gone.rmeta").arg("gone.rs").output().unwrap();
     let errors = text(&output.stderr);
@@ -714,6 +718,89 @@ fn a_belljar_that_is_gone_is_named() {
         "{errors}"
     );
     assert!(errors.contains("cargo clean -p fake-macros"), "{errors}");
+}
+
+#[test]
+fn a_shim_is_linked_once_and_each_knows_its_own_expander() {
+    let make = |folder: &str, home: &str, more: &[&str]| {
+        let folder = SHARED.folder(folder);
+        let _ = std::fs::create_dir(&folder);
+        let mut args = cargo_args(&folder);
+        args.extend(["-C".into(), "metadata=reused".into()]);
+        args.extend(more.iter().map(OsString::from));
+        let record = record_of(vec![entry(EntryKind::Function, "whole")]);
+        let belljar_exe = Utf8PathBuf::from(format!("{home}/belljar"));
+        let compiled = shim::compile(
+            &ShimRequest {
+                rustc: "rustc".into(),
+                cargo_args: &args,
+                record: &record,
+                inside: &SHARED.inside,
+                belljar_exe: &belljar_exe,
+                home: home.into(),
+                policy_root: None,
+                belljar_dir: Some(&folder),
+            },
+            &SHARED.store(),
+        );
+        compiled.unwrap()
+    };
+    // Where it would start an expander, there is none: the error says where.
+    let expander_of = |folder: &str| {
+        let source = SHARED.dir.path().join(format!("{folder}.rs"));
+        std::fs::write(&source, "macros::whole!(struct A;);").unwrap();
+        let output = SHARED.rustc(folder).arg("--emit=metadata=reused.rmeta").arg(source).output().unwrap();
+        let errors = text(&output.stderr);
+        let (_, rest) =
+            errors.split_once("belljar could not be started from `").unwrap_or_else(|| panic!("{errors}"));
+        rest.split_once('`').unwrap().0.to_owned()
+    };
+    assert_eq!(make("first project", "/first", &[]), Compiled::Now(()));
+    let Compiled::Before(messages) = make("second, größer", "/second", &[]) else { panic!("linked twice") };
+    let library = SHARED.folder("second, größer").join("libmacros-fedcba9876543210.so");
+    let dep_info = library.with_file_name("macros-fedcba9876543210.d");
+    let messages: Vec<serde_json::Value> =
+        messages.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let artifact = |artifact: &Utf8Path, emit| serde_json::json!({ "$message_type": "artifact", "artifact": artifact, "emit": emit });
+    assert_eq!(messages, [artifact(&dep_info, "dep-info"), artifact(&library, "link")]);
+    assert!(std::fs::read_to_string(dep_info).unwrap().contains("macros\\ dir/src/lib.rs"));
+    let mode = std::fs::metadata(&library).unwrap().permissions();
+    assert_eq!(
+        mode,
+        std::fs::metadata(SHARED.folder("first project").join(library.file_name().unwrap()))
+            .unwrap()
+            .permissions()
+    );
+    assert_eq!(expander_of("first project"), "/first/belljar");
+    assert_eq!(expander_of("second, größer"), "/second/belljar");
+    assert!(
+        matches!(make("third", "/third", &["-Copt-level=3"]), Compiled::Before(_)),
+        "the profile says nothing"
+    );
+
+    // What is in the store is not believed when it is damaged.
+    let shims = SHARED.store().dir(belljar_store::Area::Shims);
+    let damage = |how: &dyn Fn(&mut Vec<u8>)| {
+        for entry in shims.read_dir_utf8().unwrap() {
+            let path = entry.unwrap().into_path();
+            let mut bytes = std::fs::read(&path).unwrap();
+            how(&mut bytes);
+            std::fs::write(path, bytes).unwrap();
+        }
+    };
+    for (how, what) in [
+        (&(|bytes: &mut Vec<u8>| bytes[5000] ^= 1) as &dyn Fn(&mut Vec<u8>), "a bit"),
+        (&|bytes| bytes.truncate(100_000), "cut short"),
+        (&|bytes| bytes.truncate(10), "next to nothing"),
+    ] {
+        damage(how);
+        assert_eq!(make("third", "/third", &[]), Compiled::Now(()), "{what}");
+        assert!(matches!(make("third", "/third", &[]), Compiled::Before(_)), "{what}");
+        assert_eq!(expander_of("third"), "/third/belljar");
+    }
+    // Another linker is another library.
+    assert_eq!(make("third", "/third", &["-Clink-arg=-Wl,-z,now"]), Compiled::Now(()));
+    assert_eq!(make("third", "/third", &["-Clink-arg=-Wl,-z,now"]), Compiled::Now(()));
 }
 
 #[test]

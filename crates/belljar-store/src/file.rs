@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, SystemTime};
 
 use camino::Utf8Path;
 use rustix::fs::{Mode, OFlags};
@@ -78,6 +79,12 @@ pub(crate) fn read(path: &Utf8Path, user: u32) -> Result<Option<Vec<u8>>, StoreE
     let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or(0).min(1 << 30));
     file.read_to_end(&mut bytes).map_err(failed)?;
     Ok(Some(bytes))
+}
+
+/// How long ago it was written. `None` for what isn't there, or is of the future.
+pub(crate) fn age(path: &Utf8Path) -> Option<Duration> {
+    let modified = fs::symlink_metadata(path).and_then(|metadata| metadata.modified()).ok()?;
+    SystemTime::now().duration_since(modified).ok()
 }
 
 /// Removes what can't be believed. Where that fails (a read-only disk), it stays and is not believed the next time either.

@@ -6,6 +6,7 @@
 //!     ├── modules/<digest>.wasm      a module, named by the BLAKE3 digest of its bytes
 //!     ├── guests/<key>.json          which module a macro package became, and its entry points
 //!     ├── native/<engine>/<module>.json and <digest>.cwasm    a module as native code for one engine
+//!     ├── shims/<key>                what is linked of a shim, with its digest before it
 //!     ├── toolchains/ inside/ scratch/ target/    directories that belong to their makers
 //!     │                              (what they keep there is checked by [`tree`] or by digests of their own, but `target/`:
 //!     │                              that is cargo's, and thrown away when a build in it fails as a damaged one does)

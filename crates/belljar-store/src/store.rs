@@ -20,8 +20,13 @@ const LAYOUT: &str = "v1";
 /// Version of the JSON files. One of another version counts as absent.
 const FORMAT: u32 = 1;
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Files under `tmp/` that are older were left by a process that was killed.
-const LEFT_BEHIND: Duration = Duration::from_secs(24 * 60 * 60);
+const LEFT_BEHIND: Duration = DAY;
+
+/// After which the library of a shim goes that no build has used.
+const UNUSED: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 
 /// A directory of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,6 +38,8 @@ pub enum Area {
     Guests,
     /// Native code. Written by [`Store::put_native`] only.
     Native,
+    /// Libraries of shims. Written by [`Store::put_shim`] only.
+    Shims,
     /// Sysroots for guests.
     Toolchains,
     /// What is compiled on the user's machine from sources that belljar carries.
@@ -50,10 +57,11 @@ pub enum Area {
 }
 
 impl Area {
-    const ALL: [Area; 10] = [
+    const ALL: [Area; 11] = [
         Area::Modules,
         Area::Guests,
         Area::Native,
+        Area::Shims,
         Area::Toolchains,
         Area::Inside,
         Area::Scratch,
@@ -68,6 +76,7 @@ impl Area {
             Area::Modules => "modules",
             Area::Guests => "guests",
             Area::Native => "native",
+            Area::Shims => "shims",
             Area::Toolchains => "toolchains",
             Area::Inside => "inside",
             Area::Scratch => "scratch",
@@ -261,6 +270,44 @@ impl Store {
         }
     }
 
+    /// Keeps the library of a shim, and removes those that no build has used for long.
+    pub fn put_shim(&self, key: &[u8; 32], library: &[u8]) -> Result<(), StoreError> {
+        let path = self.shim_path(key);
+        let mut bytes = shim_check(key, library).as_bytes().to_vec();
+        bytes.extend(library);
+        self.write(&path, &bytes)?;
+        for entry in self.path(Area::Shims).read_dir_utf8().into_iter().flatten().flatten() {
+            if file::age(entry.path()).is_some_and(|age| age > UNUSED) {
+                file::discard(entry.path());
+            }
+        }
+        Ok(())
+    }
+
+    /// The library of a shim, if the store has it: its bytes are checked.
+    pub fn shim(&self, key: &[u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.shim_path(key);
+        let Some(mut bytes) = file::read(&path, self.user)? else { return Ok(None) };
+        let is_sound = bytes
+            .split_first_chunk::<32>()
+            .is_some_and(|(check, library)| shim_check(key, library).as_bytes() == check);
+        if !is_sound {
+            file::discard(&path);
+            return Ok(None);
+        }
+        if file::age(&path).is_some_and(|age| age > DAY) {
+            // On a read-only disk nothing is removed either.
+            let _ =
+                fs::File::options().append(true).open(&path).and_then(|f| f.set_modified(SystemTime::now()));
+        }
+        bytes.drain(..32);
+        Ok(Some(bytes))
+    }
+
+    fn shim_path(&self, key: &[u8; 32]) -> Utf8PathBuf {
+        self.path(Area::Shims).join(blake3::Hash::from_bytes(*key).to_hex().as_str())
+    }
+
     /// Takes the lock of that name, waiting for any process that has it. It is freed when dropped, or when this process
     /// ends in any way.
     pub fn lock(&self, name: &str) -> Result<StoreLock, StoreError> {
@@ -326,11 +373,8 @@ impl Store {
 
     /// Removes what killed processes left under `tmp/`.
     fn sweep(&self) {
-        let now = SystemTime::now();
         for entry in self.path(Area::Tmp).read_dir_utf8().into_iter().flatten().flatten() {
-            let age =
-                entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| now.duration_since(t).ok());
-            if age.is_some_and(|age| age > LEFT_BEHIND) {
+            if file::age(entry.path()).is_some_and(|age| age > LEFT_BEHIND) {
                 file::discard(entry.path());
             }
         }
@@ -355,6 +399,12 @@ fn guest_check(key: &GuestKey, record: &GuestRecord) -> ContentDigest {
         hasher.update(b"unwritable");
     }
     hasher.finalize().into()
+}
+
+/// Binds a library to its key, so that it can't stand under another one's name.
+fn shim_check(key: &[u8; 32], library: &[u8]) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new_derive_key("belljar 2026 a shim in the store");
+    hasher.update(key).update(library).finalize()
 }
 
 #[derive(Serialize, Deserialize)]

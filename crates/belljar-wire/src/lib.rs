@@ -15,6 +15,7 @@
 pub mod abi;
 pub mod bytes;
 pub mod message;
+pub mod place;
 pub mod tokens;
 
 pub use bytes::Malformed;

@@ -23,7 +23,8 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::sync::{Arc, OnceLock};
 
 use belljar_expander::{Awaited, Cache, Config, Expander, Recorder, Tape};
-use belljar_guest::{GuestRecord, shim};
+use belljar_guest::GuestRecord;
+use belljar_guest::shim::{self, Compiled};
 use belljar_plan::{CrateKind, RustcArgs, RustcCall};
 use belljar_policy::{Calling, Policy, PolicyError};
 use belljar_store::{Store, StoreError};
@@ -335,12 +336,17 @@ fn compile_shim(
         return Ok(ExitCode::SUCCESS);
     }
     let begun = begin(known, session)?;
-    let printed = match &call {
-        None => {
-            shim::compile(&request)?;
-            None
+    let compiled = match &call {
+        None => shim::compile(&request, &store)?.map(|()| None),
+        Some(_) => shim::compile_with(&request, &store, Printed::of)?.map(Some),
+    };
+    let printed = match compiled {
+        Compiled::Now(printed) => printed,
+        Compiled::Before(messages) => {
+            let printed = Printed { stdout: Some(Vec::new()), stderr: Some(messages.into_bytes()) };
+            printed.again();
+            Some(printed)
         }
-        Some(_) => Some(shim::compile_with(&request, Printed::of)?),
     };
     if let (Some(call), Some(begun), Some(printed)) = (&call, begun, printed) {
         call.record(begun, printed, Finished::default());

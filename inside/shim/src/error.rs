@@ -27,6 +27,8 @@ impl From<Problem> for Error {
 pub(crate) enum Problem {
     /// No socket was inherited and belljar could not be started.
     Start { belljar: String, source: io::Error },
+    /// No socket was inherited, and nobody has written down where belljar is.
+    Unplaced,
     /// The connection broke; `ended` says how the expander that was started here ended, when it has.
     Lost { source: io::Error, ended: Option<String> },
     /// A reply or question that breaks the format.
@@ -55,6 +57,10 @@ impl Problem {
                 format!(
                     "if belljar was moved or removed, build with the present one after `cargo clean -p {package}`"
                 ),
+            ),
+            Problem::Unplaced => (
+                "its shim does not say where belljar is".to_owned(),
+                format!("make the shim anew with `cargo clean -p {package}`"),
             ),
             Problem::Lost { source, ended } => {
                 let ended = ended.as_ref().map_or_else(String::new, |how| format!("; it ended with {how}"));

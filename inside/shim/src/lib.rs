@@ -33,10 +33,12 @@ mod print;
 mod text;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use belljar_wire::abi::EntryKind;
 use belljar_wire::bytes::Writer;
 use belljar_wire::message::Expand;
+use belljar_wire::place::{MARK, SIZE};
 use proc_macro::TokenStream;
 
 use crate::error::Error;
@@ -54,34 +56,54 @@ pub struct Macro {
     /// The macro crate's package, for messages.
     pub package: &'static str,
     pub version: &'static str,
-    /// Absolute path of the belljar that made the shim; started when no socket was inherited.
-    pub belljar: &'static str,
-    /// What it is started with: absolute paths of the directory with the store in which it put the module, of the workspace
-    /// with the policy, and of its own part of the target directory; the latter two are empty when not known. A guest's build
-    /// hides the variables that say so from the compiler, so that they can't reach a module.
-    pub arguments: &'static [&'static str],
+}
+
+/// Room for [where its expander is](belljar_wire::place), in the library that is linked of a shim.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Room {
+    mark: [AtomicU8; MARK.len()],
+    /// Written before this is loaded. By its type, no compiler takes it for what stands here.
+    bytes: [AtomicU8; SIZE],
+}
+
+impl Room {
+    /// What belljar looks for in the library.
+    pub const EMPTY: Self = {
+        let mut mark = [const { AtomicU8::new(0) }; MARK.len()];
+        let mut i = 0;
+        while i < MARK.len() {
+            mark[i] = AtomicU8::new(MARK[i]);
+            i += 1;
+        }
+        Self { mark, bytes: [const { AtomicU8::new(0) }; SIZE] }
+    };
+
+    fn bytes(&self) -> Vec<u8> {
+        self.bytes.iter().map(|byte| byte.load(Ordering::Relaxed)).collect()
+    }
 }
 
 /// Expands a `#[derive]`.
 #[must_use]
-pub fn derive(entry: &Macro, input: TokenStream) -> TokenStream {
-    expand(entry, EntryKind::Derive, Input::new(&[input]))
+pub fn derive(entry: &Macro, room: &Room, input: TokenStream) -> TokenStream {
+    expand((entry, room), EntryKind::Derive, Input::new(&[input]))
 }
 
 /// Expands an attribute macro.
 #[must_use]
-pub fn attribute(entry: &Macro, arguments: TokenStream, item: TokenStream) -> TokenStream {
-    expand(entry, EntryKind::Attribute, Input::new(&[arguments, item]))
+pub fn attribute(entry: &Macro, room: &Room, arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand((entry, room), EntryKind::Attribute, Input::new(&[arguments, item]))
 }
 
 /// Expands a function-like macro.
 #[must_use]
-pub fn function(entry: &Macro, input: TokenStream) -> TokenStream {
-    expand(entry, EntryKind::Function, Input::new(&[input]))
+pub fn function(entry: &Macro, room: &Room, input: TokenStream) -> TokenStream {
+    expand((entry, room), EntryKind::Function, Input::new(&[input]))
 }
 
-fn expand(entry: &Macro, kind: EntryKind, input: Input) -> TokenStream {
-    let expanded = try_expand(entry, kind, &input);
+fn expand((entry, room): (&Macro, &Room), kind: EntryKind, input: Input) -> TokenStream {
+    let expanded = try_expand((entry, room), kind, &input);
     print::end_lines();
     match expanded {
         Ok(stream) => stream,
@@ -93,7 +115,7 @@ fn expand(entry: &Macro, kind: EntryKind, input: Input) -> TokenStream {
     }
 }
 
-fn try_expand(entry: &Macro, kind: EntryKind, input: &Input) -> Result<TokenStream, Error> {
+fn try_expand((entry, room): (&Macro, &Room), kind: EntryKind, input: &Input) -> Result<TokenStream, Error> {
     let request = Expand {
         module: entry.module,
         kind,
@@ -109,7 +131,7 @@ fn try_expand(entry: &Macro, kind: EntryKind, input: &Input) -> Result<TokenStre
     let mut unanswered = None;
     let mut texts = Texts::default();
     let reply =
-        link::exchange((entry.belljar, entry.arguments), payload.as_bytes(), |question| {
+        link::exchange(|| room.bytes(), payload.as_bytes(), |question| {
             match guarded(|| ask::answer(question, input, &mut texts)) {
                 Ok(answer) => answer,
                 Err(error) => {

@@ -20,6 +20,7 @@ use std::time::Duration;
 use belljar_wire::Malformed;
 use belljar_wire::bytes::Reader;
 use belljar_wire::message::{self, SOCKET_VAR, kind};
+use belljar_wire::place::Place;
 
 use crate::error::Problem;
 use crate::print;
@@ -55,25 +56,25 @@ struct Own {
     child: Child,
     /// Where and with what variables it was started. It answers for these only: a process that compiles several crates
     /// (rust-analyzer's) changes both from one crate to the next.
-    place: Place,
+    here: Here,
 }
 
 #[derive(PartialEq, Eq)]
-struct Place {
+struct Here {
     directory: Option<PathBuf>,
     variables: Vec<(OsString, OsString)>,
 }
 
-impl Place {
-    fn here() -> Self {
+impl Here {
+    fn of_process() -> Self {
         Self { directory: std::env::current_dir().ok(), variables: std::env::vars_os().collect() }
     }
 }
 
-/// Sends one request, has `answer` answer each question, and waits for the end. `belljar` is its path and its arguments, for
-/// when it has to be started.
+/// Sends one request, has `answer` answer each question, and waits for the end. `room` is where an expander's place stands, for
+/// when one has to be started.
 pub(crate) fn exchange(
-    belljar: (&str, &[&str]),
+    room: impl FnOnce() -> Vec<u8>,
     request: &[u8],
     answer: impl FnMut(&[u8]) -> Vec<u8>,
 ) -> Result<Reply, Problem> {
@@ -81,7 +82,7 @@ pub(crate) fn exchange(
     let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut link = match state.link.take().filter(Link::answers_here) {
         Some(link) => link,
-        None => Link::open(belljar, state.inherited_lost)?,
+        None => Link::open(room, state.inherited_lost)?,
     };
     match link.exchange(request, answer) {
         Ok(reply) => {
@@ -114,15 +115,16 @@ impl From<Malformed> for Broken {
 }
 
 impl Link {
-    fn open(belljar: (&str, &[&str]), inherited_lost: bool) -> Result<Self, Problem> {
+    fn open(room: impl FnOnce() -> Vec<u8>, inherited_lost: bool) -> Result<Self, Problem> {
         let inherited = if inherited_lost { None } else { fd::inherited() };
         let (socket, own) = match inherited {
             Some(socket) => (socket, None),
             None => {
-                let place = Place::here();
-                let (socket, child) = start(belljar)
-                    .map_err(|source| Problem::Start { belljar: belljar.0.to_owned(), source })?;
-                (socket, Some(Own { child, place }))
+                let (here, room) = (Here::of_process(), room());
+                let place = Place::read(&room).map_err(|_| Problem::Unplaced)?;
+                let (socket, child) = start(&place)
+                    .map_err(|source| Problem::Start { belljar: place.belljar.to_owned(), source })?;
+                (socket, Some(Own { child, here }))
             }
         };
         Ok(Self { socket: BufReader::with_capacity(32 << 10, socket), frame: Vec::new(), own, at: None })
@@ -130,7 +132,7 @@ impl Link {
 
     /// Was this expander started for what this process compiles now?
     fn answers_here(&self) -> bool {
-        self.own.as_ref().is_none_or(|own| own.place == Place::here())
+        self.own.as_ref().is_none_or(|own| own.here == Here::of_process())
     }
 
     fn exchange(
@@ -191,11 +193,11 @@ impl Link {
 }
 
 /// Starts an expander with one end of a socket pair as its standard input.
-fn start((belljar, arguments): (&str, &[&str])) -> io::Result<(UnixStream, Child)> {
+fn start(place: &Place<'_>) -> io::Result<(UnixStream, Child)> {
     let (ours, theirs) = UnixStream::pair()?;
-    let child = Command::new(belljar)
+    let child = Command::new(place.belljar)
         .arg("__expander")
-        .args(arguments)
+        .args([place.home, place.policy_root, place.belljar_dir])
         .env(SOCKET_VAR, "0")
         .stdin(OwnedFd::from(theirs))
         // The compiler's standard output may be a protocol of its own.

@@ -24,9 +24,10 @@ impl Printed {
     }
 
     /// Prints it again. Where that fails, nobody is left to be told.
-    pub(super) fn again(stdout: &[u8], stderr: &[u8]) {
-        let _ = io::stdout().write_all(stdout).and_then(|()| io::stdout().flush());
-        let _ = io::stderr().write_all(stderr);
+    pub(super) fn again(&self) {
+        let _ = io::stdout().write_all(self.stdout.as_deref().unwrap_or_default());
+        let _ = io::stdout().flush();
+        let _ = io::stderr().write_all(self.stderr.as_deref().unwrap_or_default());
     }
 }
 

@@ -197,7 +197,8 @@ impl<'a> Call<'a> {
         for (n, output) in gone {
             self.dir.give_back(&self.known.kept(n), &output.path).ok()?;
         }
-        Printed::again(record.stdout.as_bytes(), record.stderr.as_bytes());
+        let (stdout, stderr) = (Some(record.stdout.into_bytes()), Some(record.stderr.into_bytes()));
+        Printed { stdout, stderr }.again();
         Some(())
     }
 
