@@ -3,8 +3,10 @@
 //! cargo holds the times of files against that of the last build. A file that comes with an old time (`mv`, `cp -p`, `tar`) is
 //! nothing new to it, and directories, links and names of variables it can't watch at all.
 
+use std::ffi::OsString;
 use std::fs::Metadata;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 
 use belljar_expander::{Observation, file_identity, is_absence, listing_digest};
 use belljar_policy::VariablePattern;
@@ -119,10 +121,29 @@ fn names(pattern: &str, variables: &[String]) -> String {
     stamps::digest(&matching)
 }
 
+/// A digest of all variables, with their values, whose names one of these patterns is about.
+pub(crate) fn values(patterns: &[String]) -> String {
+    let patterns: Vec<_> =
+        patterns.iter().filter_map(|pattern| VariablePattern::parse(pattern).ok()).collect();
+    let is_about = |name: &OsString| {
+        let name = name.to_string_lossy();
+        !name.starts_with(OWN) && patterns.iter().any(|pattern| pattern.matches(&name))
+    };
+    let mut variables: Vec<_> = std::env::vars_os().filter(|(name, _)| is_about(name)).collect();
+    variables.sort_unstable();
+    let mut hasher = blake3::Hasher::new();
+    for text in variables.iter().flat_map(|(name, value)| [name, value]) {
+        hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+/// Each build has variables of this beginning, and they are of no interest to a macro.
+const OWN: &str = "BELLJAR_";
+
 /// The names of this process's variables.
 pub(crate) fn variables() -> Vec<String> {
-    // Each build has these, and they are of no interest to a macro.
-    let own = |name: &String| !name.starts_with("BELLJAR_");
+    let own = |name: &String| !name.starts_with(OWN);
     std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).filter(own).collect()
 }
 

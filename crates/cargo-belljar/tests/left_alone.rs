@@ -726,6 +726,70 @@ fn variables_by_a_pattern() {
     assert_eq!(does(&run, &[]).0, set(&["app", "shared"]), "somebody put something there");
 }
 
+/// Variables that no grant names are seen in report mode, and no dep-info names them.
+#[test]
+fn variables_in_report_mode() {
+    let project = workspace("report");
+    let asks = project.read("asks/src/lib.rs");
+    project
+        .file(
+            "asks/src/lib.rs",
+            &(asks
+                + "\n#[proc_macro]\npub fn other(_: TokenStream) -> TokenStream {\n    \
+             literal(std::env::vars().find(|(name, _)| name == \"OTHER\").map(|(_, value)| value))\n}\n"),
+        )
+        .file(
+            "shared/src/lib.rs",
+            "pub fn greeting() -> &'static str {\n    asks::other!().unwrap_or(\"nothing\")\n}\n",
+        )
+        .file("belljar.toml", "mode = \"report\"\n");
+    let sealed = Sealed::new(project);
+    let says = |other: Option<&str>| {
+        let mut command = sealed.cargo(&["run", "-q", "-p", "app"]);
+        command.envs(other.map(|other| ("OTHER", other)));
+        run(&mut command).ok().stdout
+    };
+    for (other, expected) in [(Some("1"), "1 1\n"), (Some("2"), "2 1\n"), (None, "nothing 1\n")] {
+        assert_eq!(says(other), expected);
+        assert_eq!(says(other), expected);
+    }
+}
+
+/// A library that nobody links, though a package depends on it: cargo holds its time against that of the program.
+#[test]
+fn a_dynamic_library_that_is_loaded_later() {
+    let project = workspace("loaded");
+    let plugin = |n: u32| {
+        format!("#[unsafe(no_mangle)]\npub extern \"C\" fn number() -> u32 {{\n    still::one!() + {n}\n}}\n")
+    };
+    let lib = "[lib]\ncrate-type = [\"cdylib\"]\n[dependencies]\nstill = { path = \"../still\" }\n";
+    add(&project, "plugin", lib, &plugin(1));
+    used_by_app(&project, "plugin");
+    relock(&project);
+    let sealed = Sealed::new(project);
+    let build = ["build", "--workspace"];
+    sealed.does(&mut sealed.cargo(&build));
+    sealed.is_fresh(&build, "at first");
+    sealed.policy(&format!("# A comment.\n{POLICY}"));
+    sealed.compiles(&build, &[], "a comment");
+    sealed.project.file("plugin/src/lib.rs", &plugin(2));
+    sealed.compiles(&build, &["app", "plugin"], "as cargo does without belljar");
+    sealed.project.file("plugin/src/lib.rs", &plugin(3));
+    sealed.policy(POLICY);
+    sealed.does(&mut sealed.cargo(&build));
+    sealed.does(&mut sealed.cargo(&build));
+    sealed.is_fresh(&build, "with the policy");
+    let library = sealed.project.root().join("target/debug/libplugin.so");
+    fs::File::options()
+        .write(true)
+        .open(library)
+        .unwrap()
+        .set_modified(std::time::SystemTime::now())
+        .unwrap();
+    sealed.does(&mut sealed.cargo(&build));
+    sealed.is_fresh(&build, "a library that somebody has written to");
+}
+
 /// A macro crate that uses a library that calls macros.
 #[test]
 fn macros_above_what_is_left_alone() {

@@ -16,7 +16,7 @@ use super::tracked::{Inputs, never};
 use crate::log::{self, Entry, Header};
 use crate::own_dir::advice;
 use crate::probe::{Probing, report as probe_report, rerun};
-use crate::seen::{self, Seen};
+use crate::seen::Seen;
 use crate::{cache, policy, refused, report};
 
 /// Names one run of cargo, for the log.
@@ -72,6 +72,8 @@ pub(crate) struct Finished {
     pub(super) packages: BTreeMap<(String, String), [u8; 32]>,
     /// What macros saw that is not in the dep-info where no command looks after stamps.
     pub(super) seen: Vec<Seen>,
+    /// Macros saw which variables are set that these patterns are about, and may have seen their values.
+    pub(super) patterns: Vec<String>,
     /// Something came of it that can't be told again: a macro read the policy itself, or was found to differ.
     pub(super) is_odd: bool,
 }
@@ -187,13 +189,15 @@ impl Compilation {
             finished.is_odd = !recorded.differences.is_empty() | self.track(&recorded)?;
             finished.packages.clone_from(&recorded.packages);
             let untold = |seen: &&Observation| {
-                matches!(
-                    seen,
-                    Observation::Directory { .. } | Observation::Link { .. } | Observation::Names { .. }
-                )
+                matches!(seen, Observation::Directory { .. } | Observation::Link { .. })
             };
-            let (untold, variables) = (recorded.observations.iter().filter(untold), seen::variables());
-            finished.seen = untold.filter_map(|seen| Seen::of(seen, &variables)).collect();
+            let untold = recorded.observations.iter().filter(untold);
+            finished.seen = untold.filter_map(|seen| Seen::of(seen, &[])).collect();
+            let pattern = |seen: &Observation| match seen {
+                Observation::Names { pattern } => Some(pattern.clone()),
+                _ => None,
+            };
+            finished.patterns = recorded.observations.iter().filter_map(pattern).collect();
         }
         let attempts = recorded.attempts.iter().filter(|a| a.outcome == Outcome::Refused);
         // A guest's build has not the user's environment.

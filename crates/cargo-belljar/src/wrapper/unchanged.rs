@@ -30,7 +30,8 @@
 //!
 //! In a check, cargo sets an artifact's time when the compiler has ended (`cargo::core::compiler::rustc`), so there its content
 //! counts. In a build cargo holds the times of artifacts against those of other crates and build scripts: where leaving a unit alone
-//! would have cargo call it for ever, it is compiled.
+//! would have cargo call it for ever, it is compiled; and so it is where cargo calls though the policy's files are those of the last
+//! time.
 //!
 //! Who can write here can write artifacts, too, and those nobody checks: a record that is forged gives nobody more.
 
@@ -61,7 +62,7 @@ pub(super) use known::{Begun, Known};
 use known::{KEPT, MAX};
 use looking::{Identity, Looked, Looking, Time, content, identity, regular};
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Record {
     /// The compilation of which it is.
     name: String,
@@ -72,6 +73,12 @@ struct Record {
     /// Macro packages with their versions and the digests of their rules.
     packages: Vec<(String, String, String)>,
     seen: Vec<Seen>,
+    /// Patterns by which macros looked for variables, and a digest of all that they are about.
+    variables: (Vec<String>, String),
+    /// A digest of what the policy's files were known by when cargo called the last time.
+    policy: String,
+    /// cargo calls it every time, or something on which it depends: which variables are set, it can't watch.
+    is_restless: bool,
     externs: Vec<Extern>,
     outputs: Vec<Output>,
     stdout: String,
@@ -184,15 +191,26 @@ impl<'a> Call<'a> {
         }
         let calls_macros = !record.packages.is_empty();
         let looked = self.look(std::str::from_utf8(&text).ok()?, calls_macros)?;
-        if looked.digest != record.inputs || !are_so(&record.seen) {
+        let are_so = record.seen.iter().all(|seen| seen.is_so(&[]));
+        if looked.digest != record.inputs
+            || !are_so
+            || seen::values(&record.variables.0) != record.variables.1
+        {
             return None;
         }
         if calls_macros && !self.are_rules(&record.packages) {
             return None;
         }
         let gone = self.outputs(&record.outputs)?;
-        if !self.checks && !self.is_newest(&record) {
+        let policy = self.policy();
+        // Where no edit of the policy is the reason, cargo has found something newer than what was left, and goes on to.
+        let is_called_for_more = record.policy == policy && !record.is_restless;
+        if !self.checks && (is_called_for_more || !self.is_newest(&record)) {
             return None;
+        }
+        if !self.checks && record.policy != policy {
+            let record = Record { policy, ..record.clone() };
+            self.dir.write(&self.known.json(), &serde_json::to_vec(&record).ok()?, None).ok()?;
         }
         for (n, output) in gone {
             self.dir.give_back(&self.known.kept(n), &output.path).ok()?;
@@ -205,7 +223,7 @@ impl<'a> Call<'a> {
     /// Writes down what is known of a compilation that went well. Where that can't be told, or not be written, the next one will be
     /// made.
     pub(super) fn record(&self, begun: Begun, printed: Printed, finished: Finished) -> Option<()> {
-        if finished.is_odd || !are_so(&finished.seen) {
+        if finished.is_odd || !finished.seen.iter().all(|seen| seen.is_so(&[])) {
             return None;
         }
         let stdout = String::from_utf8(printed.stdout?).ok()?;
@@ -220,7 +238,12 @@ impl<'a> Call<'a> {
         let packages =
             finished.packages.into_iter().map(|((name, version), rules)| (name, version, hex(rules)));
         let externs = self.externs.iter().map(|before| before.after(self, begun.at));
+        let variables = seen::values(&finished.patterns);
         let record = Record {
+            is_restless: !finished.patterns.is_empty()
+                || self.externs.iter().any(|other| other.is_restless(self)),
+            variables: (finished.patterns, variables),
+            policy: self.policy(),
             key: self.key.clone(),
             dep_info: blake3::hash(&text).to_hex().to_string(),
             inputs: looked.digest,
@@ -350,6 +373,14 @@ impl<'a> Call<'a> {
         })
     }
 
+    /// A digest of what the files of the policy are known by.
+    fn policy(&self) -> String {
+        let mut looking = Looking::default();
+        // A file is no directory of thousands.
+        let _ = self.policy_files.iter().try_for_each(|path| looking.native(path.as_std_path()));
+        looking.hasher.finalize().to_hex().to_string()
+    }
+
     /// Whether cargo takes what was left for newer than all that it depends on. Source: `Fingerprint::check_filesystem` of
     /// cargo, which takes the time of the newest of a unit's outputs; a build script's is `output`.
     fn is_newest(&self, record: &Record) -> bool {
@@ -442,11 +473,6 @@ impl<'a> Call<'a> {
     }
 }
 
-fn are_so(seen: &[Seen]) -> bool {
-    let variables = seen::variables();
-    seen.iter().all(|seen| seen.is_so(&variables))
-}
-
 /// Libraries and programs, with their numbers.
 fn linked(outputs: &[Output]) -> impl Iterator<Item = (usize, &Output)> {
     outputs.iter().filter(|output| output.emit == "link").enumerate()
@@ -462,6 +488,13 @@ impl Extern {
         let name = Known::of_artifact(units, &cwd.join(&path))?.name(dir)?;
         let identity = identity(&regular(&cwd.join(&path))?);
         Some(Self { path, name, identity })
+    }
+
+    /// Whether cargo calls it every time, as far as that is known.
+    fn is_restless(&self, call: &Call<'_>) -> bool {
+        Known::of_artifact(&call.known.dir, &call.cwd.join(&self.path))
+            .and_then(|known| known.record(&call.dir))
+            .is_some_and(|record| record.is_restless)
     }
 
     /// The same when the compiler has ended that used it since then. In a check cargo may have set its time meanwhile.

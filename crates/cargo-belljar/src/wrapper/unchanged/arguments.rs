@@ -36,7 +36,7 @@ pub(super) fn used(args: &[OsString]) -> Option<Used> {
     let Ok(belljar_plan::RustcCall::Unit(unit)) = RustcArgs::read(args) else { return None };
     let checks = !unit.emit.iter().any(|emit| emit == "link");
     let (mut used, mut kinds, mut has_source) = (Used::default(), BTreeSet::new(), false);
-    let (mut named, mut is_packed) = (Named::default(), false);
+    let mut named = Named::default();
     let mut args = all.into_iter();
     while let Some(arg) = args.next() {
         let (flag, inline) = match arg.split_once('=') {
@@ -44,10 +44,6 @@ pub(super) fn used(args: &[OsString]) -> Option<Used> {
             _ => (arg, None),
         };
         let mut value = || inline.or_else(|| args.next());
-        let mut codegen = |option: &str| {
-            is_packed |= option == "split-debuginfo=packed";
-            named.codegen(option)
-        };
         let is_known = match flag {
             "--crate-name"
             | "--edition"
@@ -86,8 +82,8 @@ pub(super) fn used(args: &[OsString]) -> Option<Used> {
                 }
             }
             "-L" => named.search(value()?, checks),
-            "-C" | "--codegen" => codegen(value()?),
-            _ if arg.starts_with("-C") => codegen(&arg[2..]),
+            "-C" | "--codegen" => named.codegen(value()?),
+            _ if arg.starts_with("-C") => named.codegen(&arg[2..]),
             _ if ["-A", "-W", "-D", "-F", "-l"].iter().any(|flag| arg.starts_with(flag)) => true,
             _ => !arg.starts_with('-') && !std::mem::replace(&mut has_source, true),
         };
@@ -99,8 +95,10 @@ pub(super) fn used(args: &[OsString]) -> Option<Used> {
     used.links = usize::from(!checks) * kinds.len().max(1);
     used.native = named.searched;
     if !checks && kinds.iter().ne(["rlib"].iter()) {
-        // Beside a program there is another file then, and no message tells of it.
-        if named.is_odd || is_packed {
+        // Where other files than those stand beside what is linked (`.dwp`, `.pdb`, `.dll.a`, `.wasm`), no message tells of them.
+        const BESIDE: [&str; 5] = ["windows", "uefi", "emscripten", "cygwin", "apple"];
+        let target = unit.target.as_deref().unwrap_or_default();
+        if named.is_odd || BESIDE.iter().any(|system| target.contains(system)) {
             return None;
         }
         used.native.append(&mut named.given);
@@ -122,7 +120,7 @@ struct Named {
     given: Vec<Utf8PathBuf>,
     linkers: Vec<String>,
     has_linker: bool,
-    /// A linker is given more than can be told.
+    /// A linker is given more, or leaves more, than can be told.
     is_odd: bool,
 }
 
@@ -167,11 +165,14 @@ impl Named {
             | "prefer-dynamic"
             | "relocation-model"
             | "rpath"
-            | "split-debuginfo"
             | "strip"
             | "symbol-mangling-version"
             | "target-cpu"
             | "target-feature" => true,
+            "split-debuginfo" => {
+                self.is_odd |= value == "packed";
+                true
+            }
             "profile-use" => {
                 self.searched.push(value.into());
                 true
@@ -234,8 +235,14 @@ pub(super) fn key(
     let compilers = compilers.iter().map(|name| program(name)).collect::<Option<Vec<_>>>()?;
     let is_clippy = compilers.len() > 1;
     for program in compilers.into_iter().chain([std::env::current_exe().ok()?]) {
+        // One of rustup's can be another compiler tomorrow.
+        let found = identity(&program.metadata().ok()?);
+        let rustup = program.with_file_name("rustup").metadata();
+        if rustup.is_ok_and(|rustup| rustup.len() == found[2]) {
+            return None;
+        }
         add(program.as_os_str().as_bytes());
-        identity(&program.metadata().ok()?).iter().for_each(|part| add(&part.to_le_bytes()));
+        found.iter().for_each(|part| add(&part.to_le_bytes()));
     }
     for linker in linkers {
         add(linker.as_os_str().as_bytes());
@@ -402,7 +409,14 @@ mod tests {
         assert_eq!(linkers(""), ["cc", "ld"]);
         assert_eq!(linkers("-C linker=clang -C link-arg=-fuse-ld=mold"), ["clang", "ld.mold", "mold", "ld"]);
         assert!(of(&build, "-C linker=clang").unwrap().linkers.is_empty());
-        for odd in ["-C link-arg=@arguments", "-C link-arg=-Wl,@more", "-C split-debuginfo=packed"] {
+        for odd in [
+            "-C link-arg=@arguments",
+            "-C link-arg=-Wl,@more",
+            "-C split-debuginfo=packed",
+            "-Csplit_debuginfo=packed",
+            "--target x86_64-pc-windows-gnu",
+            "--target aarch64-apple-darwin",
+        ] {
             assert!(of(&build, odd).is_some() && of(&program, odd).is_none(), "{odd}");
         }
         let links = |line: &str, more: &str| of(line, more).unwrap().links;

@@ -123,7 +123,7 @@ fn named_by_place(crate_name: &str, out_dir: &Utf8Path) -> String {
 }
 
 /// Once a day: what is kept of artifacts that somebody has removed, as `cargo clean -p` does, goes too, and what is known of
-/// compilations of long ago. Whoever was left alone because of those is compiled again, once.
+/// compilations of long ago: such a unit is compiled when it is called again.
 fn sweep(dir: &OwnDir, now: SystemTime) -> io::Result<()> {
     const SWEPT: &str = "swept";
     let older_than = |then: SystemTime, days| now.duration_since(then).is_ok_and(|age| age > days * DAY);
@@ -137,7 +137,8 @@ fn sweep(dir: &OwnDir, now: SystemTime) -> io::Result<()> {
         let changed = UNIX_EPOCH + Duration::from_secs(changed);
         let goes = match name.rsplit_once('.') {
             Some((_, "kept")) => metadata.nlink() == 1 && older_than(changed, 1),
-            Some((_, "json" | "made")) => older_than(changed, LONG),
+            // Names of compilations stay: what isn't compiled any more is used none the less.
+            Some((_, "json")) => older_than(changed, LONG),
             _ => false,
         };
         if goes {

@@ -128,16 +128,18 @@ impl Looking {
             self.name(name.as_bytes());
             let metadata = path.symlink_metadata().ok()?;
             self.add(&metadata);
-            let there = match metadata.is_symlink() {
-                true => path.metadata().ok(),
-                false => Some(metadata),
-            };
+            let is_link = metadata.is_symlink();
+            let there = if is_link { path.metadata().ok() } else { Some(metadata) };
             self.hasher.update(&[u8::from(there.is_some())]);
             if let Some(there) = there {
+                // A link of belljar's leads to what was not there; what is there now may have come while the compiler ran.
+                let is_own = self.is_own;
+                self.is_own &= !is_link;
                 self.add(&there);
                 if there.is_dir() {
                     self.walk(&path, depth + 1)?;
                 }
+                self.is_own = is_own;
             }
         }
         Some(())
@@ -166,6 +168,23 @@ pub(super) fn content(path: &Utf8Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[test]
+    fn what_a_link_of_belljars_leads_to_is_not_belljars() {
+        let dir = tempfile::tempdir().unwrap();
+        let own = dir.path().join("own");
+        std::fs::create_dir(&own).unwrap();
+        std::os::unix::fs::symlink(dir.path().join("template"), own.join("link")).unwrap();
+        let newest = || {
+            let mut looking = Looking { is_own: true, ..Looking::default() };
+            looking.walk(&own, 0).unwrap();
+            assert!(looking.is_own);
+            looking.newest
+        };
+        assert_eq!(newest(), None);
+        std::fs::write(dir.path().join("template"), "").unwrap();
+        assert!(newest().is_some(), "it has come meanwhile");
+    }
+
     #[test]
     fn whatever_can_be_reached_in_a_directory_counts() {
         let dir = tempfile::tempdir().unwrap();
