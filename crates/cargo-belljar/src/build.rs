@@ -215,13 +215,22 @@ pub(crate) fn prepare(
     }
     // Another wrapper would be asked for the compiler's version, and then not be used.
     planned.env.push(("RUSTC_WRAPPER".into(), belljar_guest::current_exe()?.into()));
-    let mut plan = Plan::of(&planned)?;
+    // Behind rustup's proxy, asking the compiler where it is takes as long as the plan.
+    let (plan, found) = std::thread::scope(|scope| {
+        let found = scope.spawn(found);
+        let plan = Plan::of(&planned);
+        (plan, found.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let mut plan = plan?;
     if let Build::Installed { moved: Some((from, to)) } = *build {
         plan.relocate(from, to);
     }
     let name = build_name();
     let log = GuestLog { belljar_dir: target_dir.clone(), build: Some(name.clone()) };
-    let (guests, making) = guests(&planned, &plan, lockfile, workspace, &log)?;
+    let (guests, making) = match plan.macros.as_slice() {
+        [] => (Vec::new(), None),
+        _ => guests(&planned, &plan, (lockfile, workspace), &log, found?)?,
+    };
     let notes = target_dir.join("empty");
     empty::forget(&notes, &plan).map_err(|(path, source)| CommandError::Forget { path, source })?;
     let (policy_root, probing) = match *build {
@@ -239,19 +248,21 @@ pub(crate) fn prepare(
     Ok(Prepared { plan, env, making })
 }
 
+/// What guests are made with.
+fn found() -> Result<(Store, Toolchain), CommandError> {
+    let store = Store::open_default()?;
+    let toolchain = toolchain::find(&store, &rustc())?;
+    Ok((store, toolchain))
+}
+
 /// Looks for a module for every macro of the plan, and says who makes those that aren't there.
 fn guests(
     call: &CargoCall,
     plan: &Plan,
-    lockfile: &Utf8Path,
-    workspace: &Workspace,
+    (lockfile, workspace): (&Utf8Path, &Workspace),
     log: &GuestLog,
+    (store, toolchain): (Store, Toolchain),
 ) -> Result<(Vec<Guest>, Option<Making>), CommandError> {
-    if plan.macros.is_empty() {
-        return Ok((Vec::new(), None));
-    }
-    let store = Store::open_default()?;
-    let toolchain = toolchain::find(&store, &rustc())?;
     let requests = plan
         .macros
         .iter()
