@@ -78,6 +78,10 @@ pub(crate) enum Measure {
     Uncached,
     /// The same against native and optimised
     UncachedAgainstOptimised,
+    /// Macro expansion of 300 derives by a native, optimised macro that only hands over what is ready, against native
+    HandOver,
+    /// The same against rustc's own cache
+    HandOverAgainstRustc,
     /// Time per derive, remembered, in a crate with 10,000 of them, against one with 300
     ManyDerives,
     /// Macro expansion of one struct with 1,000 fields, remembered, against native
@@ -93,7 +97,7 @@ pub(crate) enum Measure {
 }
 
 impl Measure {
-    const ALL: [Measure; 19] = [
+    const ALL: [Measure; 21] = [
         Measure::CleanCheck,
         Measure::CleanCheckSmall,
         Measure::CleanCheckMedium,
@@ -107,6 +111,8 @@ impl Measure {
         Measure::CheckAgainstRustc,
         Measure::Uncached,
         Measure::UncachedAgainstOptimised,
+        Measure::HandOver,
+        Measure::HandOverAgainstRustc,
         Measure::ManyDerives,
         Measure::WideStruct,
         Measure::WideStructUncached,
@@ -130,6 +136,8 @@ impl Measure {
             Measure::CheckAgainstRustc => "check-against-rustc",
             Measure::Uncached => "uncached",
             Measure::UncachedAgainstOptimised => "uncached-against-optimised",
+            Measure::HandOver => "hand-over",
+            Measure::HandOverAgainstRustc => "hand-over-against-rustc",
             Measure::ManyDerives => "many-derives",
             Measure::WideStruct => "wide-struct",
             Measure::WideStructUncached => "wide-struct-uncached",
@@ -150,11 +158,14 @@ impl Measure {
             | Measure::TouchedCheck
             | Measure::ExpansionPhase
             | Measure::Uncached
+            | Measure::HandOver
             | Measure::WideStruct
             | Measure::WideStructUncached => "× native",
             Measure::UncachedAgainstOptimised => "× optimised",
             Measure::ManyDerives => "× 300's",
-            Measure::ExpansionAgainstRustc | Measure::CheckAgainstRustc => "× rustc's",
+            Measure::ExpansionAgainstRustc | Measure::CheckAgainstRustc | Measure::HandOverAgainstRustc => {
+                "× rustc's"
+            }
             Measure::SmallExpansion | Measure::RememberedExpansion => "µs",
             Measure::EntrySize => "kB",
             Measure::WrapperMemory => "MB",
@@ -162,9 +173,10 @@ impl Measure {
         }
     }
 
-    /// What the value may be at most.
+    /// What the value may be at most. Nothing of belljar's is in the least that a cache can cost, so that has no limit.
     fn limit(self) -> f64 {
         match self {
+            Measure::HandOver | Measure::HandOverAgainstRustc => f64::INFINITY,
             Measure::CleanCheck => 0.70,
             Measure::CleanCheckSmall | Measure::CleanCheckMedium | Measure::CleanCheckLarge => 0.65,
             Measure::FirstCheck => 1.3,
@@ -200,6 +212,8 @@ pub(crate) enum BenchError {
     Expansions(#[from] belljar_store::Problem),
     #[error("`{command}` printed no time for macro expansion")]
     NoPhase { command: String },
+    #[error("{package} is not as it was when the bench made a library of it: no `{missing}` in {path}")]
+    NoLibrary { package: &'static str, path: Utf8PathBuf, missing: &'static str },
     #[error("can't find the source of {name} {version}")]
     Published { name: &'static str, version: &'static str, source: Option<cargo_metadata::Error> },
     #[error("callgrind did not say how many instructions it counted")]

@@ -102,6 +102,8 @@ impl Bench {
                 }
                 Measure::Uncached => self.uncached(n, Side::Native),
                 Measure::UncachedAgainstOptimised => self.uncached(n, Side::Optimised),
+                Measure::HandOver => self.hand_over(n, Side::Native),
+                Measure::HandOverAgainstRustc => self.hand_over(n, Side::RustcsCache),
                 Measure::ManyDerives => self.many_derives(n),
                 Measure::WideStruct => self.wide_struct(n, true),
                 Measure::WideStructUncached => self.wide_struct(n, false),
@@ -124,6 +126,14 @@ impl Bench {
             Measure::FirstCheck => {}
             Measure::Uncached => drop(self.uncached(0, Side::Native)?),
             Measure::UncachedAgainstOptimised => drop(self.uncached(0, Side::Optimised)?),
+            Measure::HandOver => {
+                self.make_hand_over()?;
+                self.hand_over(0, Side::Native)?;
+            }
+            Measure::HandOverAgainstRustc => {
+                self.make_hand_over()?;
+                self.hand_over(0, Side::RustcsCache)?;
+            }
             Measure::ManyDerives => drop(self.many_derives(0)?),
             Measure::WideStruct | Measure::WideStructUncached => drop(self.wide_struct(0, true)?),
             Measure::TouchedCheck => {
@@ -229,12 +239,22 @@ impl Bench {
         Ok(Sample::ratio(native, sealed))
     }
 
-    /// rustc's own time for macro expansion of a crate, in seconds.
+    /// rustc's own time for macro expansion of a generated crate, in seconds.
     fn phase(&self, side: Side, package: &str, remember: bool) -> Result<f64, BenchError> {
+        self.phase_in(&self.generated, side, package, remember)
+    }
+
+    fn phase_in(
+        &self,
+        project: &Utf8Path,
+        side: Side,
+        package: &str,
+        remember: bool,
+    ) -> Result<f64, BenchError> {
         let mut call =
             vec!["rustc", "--package", package, "--lib", "--profile", "check", "--", "-Ztime-passes"];
         call.extend((side == Side::RustcsCache).then_some(RUSTCS_CACHE));
-        let output = self.run(side, &self.generated, &call, |command| {
+        let output = self.run(side, project, &call, |command| {
             // For the crate that is measured alone: its macro sees the stable compiler.
             command.env("RUSTC_BOOTSTRAP", package).env("BELLJAR_CACHE", if remember { "on" } else { "off" });
         })?;
@@ -274,6 +294,54 @@ impl Bench {
     fn phases(&self, other: Side, remember: bool) -> Result<Sample, BenchError> {
         let phase = |side| self.phase(side, "derives", remember).map(Duration::from_secs_f64);
         Ok(Sample::ratio(phase(other)?, phase(Side::Sealed)?))
+    }
+
+    /// `fixtures/hand-over`, with serde_derive's own source as a library.
+    fn make_hand_over(&self) -> Result<(), BenchError> {
+        const PACKAGE: &str = "serde_derive";
+        let project = self.hand_over_project();
+        copy(&project::root().join("fixtures/hand-over"), &project)?;
+        let metadata = cargo_metadata::MetadataCommand::new()
+            .current_dir(&self.generated)
+            .exec()
+            .map_err(|source| BenchError::Published { name: PACKAGE, version: "", source: Some(source) })?;
+        let package = metadata.packages.iter().find(|package| package.name.as_str() == PACKAGE);
+        let source = package.and_then(|package| package.manifest_path.parent());
+        let source = source.ok_or(BenchError::Published { name: PACKAGE, version: "", source: None })?;
+        let ready = project.join("ready");
+        remove(&ready)?;
+        copy(source, &ready)?;
+        for (path, changes) in subject::READY {
+            let path = ready.join(path);
+            let io = |source| BenchError::File { path: path.clone(), source };
+            let mut text = fs::read_to_string(&path).map_err(io)?;
+            for (from, to) in *changes {
+                if !text.contains(from) {
+                    return Err(BenchError::NoLibrary { package: PACKAGE, path, missing: from });
+                }
+                text = text.replace(from, to);
+            }
+            fs::write(&path, text).map_err(io)?;
+        }
+        fs::copy(self.generated.join("Cargo.lock"), project.join("Cargo.lock"))
+            .map_err(|source| BenchError::File { path: project.join("Cargo.lock"), source })?;
+        self.run(Side::Native, &project, &["fetch"], |_| {}).map(drop)
+    }
+
+    fn hand_over_project(&self) -> Utf8PathBuf {
+        self.scratch.join("projects/hand-over")
+    }
+
+    /// The phase of the crate with 300 derives whose macro only hands over what is ready, over that with serde's own.
+    fn hand_over(&self, n: u32, other: Side) -> Result<Sample, BenchError> {
+        let source = subject::derives(subject::DERIVES, n);
+        self.write("derives", &source)?;
+        let project = self.hand_over_project();
+        let path = project.join("derives/src/lib.rs");
+        fs::write(&path, source.replace("use serde::Deserialize;", "use hand::Deserialize;"))
+            .map_err(|source| BenchError::File { path, source })?;
+        let native = self.phase(other, "derives", true)?;
+        Ok(Sample::single(self.phase_in(&project, Side::Optimised, "derives", true)? / native))
     }
 
     /// The phase of a crate with 10,000 derives over that of one with 300, each divided by its number of derives.
@@ -331,6 +399,8 @@ impl Bench {
     /// unit at a time; the median of its proc macros.
     fn shim_compile(&self) -> Result<Sample, BenchError> {
         remove(&self.target(Side::Sealed, &self.sample))?;
+        // None is there that was linked before.
+        remove(&Store::open_default()?.dir(Area::Shims))?;
         let seen = self.watched(&self.sample, &["check", "--jobs", "1"])?;
         let lives: Vec<f64> = seen
             .iter()

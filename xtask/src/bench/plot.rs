@@ -15,7 +15,8 @@ const WIDTH: f64 = LEFT + LONGEST + WORDS;
 
 /// An SVG of all lines whose value is a ratio. Text has the colour of its surroundings, so that it can be read on dark pages, too.
 pub(crate) fn svg(lines: &[Line]) -> String {
-    let ratios: Vec<&Line> = lines.iter().filter(|line| line.unit.starts_with('×')).collect();
+    let is_ratio = |line: &&Line| line.unit.starts_with('×') && line.limit.is_finite();
+    let ratios: Vec<&Line> = lines.iter().filter(is_ratio).collect();
     let height = ratios.len() * ROW + 44;
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n\

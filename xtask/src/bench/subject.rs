@@ -33,6 +33,25 @@ pub(crate) fn finder(name: &str, version: &str) -> String {
     )
 }
 
+/// What makes a plain library of serde_derive's source: file, and what is put in the place of what.
+pub(crate) const READY: &[(&str, &[(&str, &str)])] = &[
+    ("Cargo.toml", &[("proc-macro = true", "")]),
+    (
+        "src/lib.rs",
+        &[
+            ("use proc_macro::TokenStream;", "use proc_macro2::TokenStream;"),
+            ("extern crate proc_macro;\n", ""),
+            ("use syn::parse_macro_input;\n", ""),
+            (
+                "parse_macro_input!(input as DeriveInput)",
+                "syn::parse2::<DeriveInput>(input).expect(\"a struct\")",
+            ),
+            ("#[proc_macro_derive(Serialize, attributes(serde))]", ""),
+            ("#[proc_macro_derive(Deserialize, attributes(serde))]", ""),
+        ],
+    ),
+];
+
 /// Small expansions in the crate that is made of them.
 pub(crate) const SMALL: usize = 2000;
 
