@@ -8,7 +8,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use belljar_expander::{Cache, Config, Expander, Verify};
+use belljar_expander::{Ahead, Cache, Config, Expander, Verify};
 use belljar_policy::Policy;
 use belljar_store::{Expansions, Store};
 use belljar_wire::abi::EntryKind;
@@ -112,8 +112,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if wanted("run") {
         measure("run", plain.clone(), payload.as_bytes())?;
     }
-    let cache =
-        || Cache { expansions: Expansions::of(&store), version: "measured".into(), verify: Verify::None };
+    let cache = || Cache {
+        expansions: Expansions::of(&store),
+        version: "measured".into(),
+        verify: Verify::None,
+        ahead: Ahead::default(),
+    };
     let earlier = cache();
     // To be remembered, it has to be kept first.
     if wanted("kept") || wanted("remembered") {

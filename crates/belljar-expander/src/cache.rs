@@ -14,6 +14,7 @@
 //! remembered its instance is not even made; when one isn't, those before it are run again first, with rustc's old answers.
 
 mod again;
+mod ahead;
 pub(crate) mod entry;
 mod holds;
 
@@ -23,6 +24,7 @@ use belljar_policy::{Mode, Outcome, Request, Rules, SOURCE_DATE_EPOCH, describes
 use belljar_store::{Expansions, Found};
 
 pub use self::again::{Again as Rechecked, Rerun};
+pub use self::ahead::Ahead;
 pub use self::holds::{file_identity, is_absence};
 
 pub(crate) use self::entry::{Answered, Entry};
@@ -48,6 +50,7 @@ pub struct Cache {
     /// What decides the output beside what is in the key by itself: the version of belljar.
     pub version: Arc<str>,
     pub verify: Verify,
+    pub ahead: Ahead,
 }
 
 /// How many of the remembered expansions are run all the same, and compared.
@@ -103,7 +106,9 @@ impl Cache {
         looked: &mut Looked,
     ) -> Result<Option<Hit>, ServeError> {
         let mut asked = Asked::default();
-        for found in self.expansions.find(&key.0) {
+        // Where none of those holds, there may be others by now.
+        let read = self.ahead.take(&key.0).into_iter();
+        for found in read.chain(std::iter::once_with(|| self.expansions.find(&key.0)).flatten()) {
             // What has the store's own seal and can't be read is of another version, which its key excludes.
             let Ok(entry) = Entry::read(&found.body) else { continue };
             let names = u64::from(call.limits.names);
@@ -111,6 +116,7 @@ impl Cache {
                 && answers_hold(&entry.conditions, &mut asked, &mut call.channel)?
                 && entry.attempts.iter().all(|wanted| wanted.is_as_then(&call.rules))
             {
+                self.ahead.asked(key.0);
                 return Ok(Some(Hit { entry, found }));
             }
         }
@@ -178,6 +184,7 @@ impl Cache {
     /// Keeps it, if it is not too large.
     pub(crate) fn keep(&self, key: Key, entry: &Entry, bytes: &[u8]) {
         if bytes.len() <= MAX_ENTRY {
+            self.ahead.asked(key.0);
             self.expansions.keep(&key.0, &entry.conditions.digest(), bytes);
         }
     }

@@ -33,7 +33,7 @@ mod tape;
 mod texts;
 mod wasi;
 
-pub use cache::{Cache, Rechecked, Rerun, Verify, file_identity, is_absence};
+pub use cache::{Ahead, Cache, Rechecked, Rerun, Verify, file_identity, is_absence};
 pub use engine::ModuleError;
 pub use error::{Cause, ExpandError, Frames, MacroName, ServeError};
 pub use expander::{Awaited, Config, Expander, Moved, precompile, refuse_all};

@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use belljar_expander::{Cache, Difference, Rechecked, Rerun, Verify};
+use belljar_expander::{Ahead, Cache, Difference, Rechecked, Rerun, Verify};
 use belljar_store::{Expansions, Problem, Store};
 
 use crate::build::CommandError;
@@ -217,6 +217,7 @@ pub(crate) fn of_environment(store: &Store) -> Option<Cache> {
         expansions: Expansions::of(store),
         version: version().into(),
         verify: verification(),
+        ahead: Ahead::default(),
     })
 }
 

@@ -9,6 +9,7 @@
 //! ```
 
 pub(crate) mod afterwards;
+mod ahead;
 pub(crate) mod empty;
 mod printed;
 mod tracked;
@@ -36,6 +37,7 @@ use crate::promised::{self, Guest};
 use crate::session::{self, Session};
 use crate::{cache, interrupt, policy, report};
 use afterwards::{AfterwardsError, Compilation, Finished, Stamped};
+use ahead::Keys;
 use printed::Printed;
 use unchanged::{Begun, Call, Known};
 
@@ -165,7 +167,8 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
     let command = command(compilers, given_args);
     let tape = probing.map(|probing| Arc::new(Tape::of(vec![probing.package.clone()])));
     let awaited = awaited(session.as_ref());
-    let serving = Serving { tape, awaited, ..Serving::default() };
+    let keys = compilation.belljar_dir.as_deref().map(|dir| Keys::of(dir, &compilation.unit));
+    let serving = Serving { tape, awaited, keys, ..Serving::default() };
     let policy = move || Policy::load(calling, &places);
     let (status, printed) = with_expander(command, &name(compilers), &serving, call.is_some(), policy)?;
     let finished = compilation.finish(&serving.recorder, status.success())?;
@@ -361,7 +364,8 @@ struct Serving {
     tape: Option<Arc<Tape>>,
     /// Modules that are still being made.
     awaited: Option<Awaited>,
-    /// Set by the first of them, when a shim wants something.
+    /// Which expansions are likely to be asked for.
+    keys: Option<Keys>,
     cache: Arc<OnceLock<Option<Cache>>>,
 }
 
@@ -371,6 +375,9 @@ impl Serving {
         if let Some(cache) = self.cache.get().and_then(Option::as_ref) {
             let calls = self.recorder.recorded().calls;
             cache.expansions.count(calls.remembered, calls.run, calls.verified);
+            if let Some(keys) = &self.keys {
+                keys.write(cache);
+            }
             cache.expansions.settle();
         }
     }
@@ -424,6 +431,9 @@ fn serve(
     match prepared {
         Ok((policy, store)) => {
             let cache = serving.cache.get_or_init(|| cache::of_environment(&store)).clone();
+            if let (Some(keys), Some(cache)) = (&serving.keys, &cache) {
+                keys.read(cache);
+            }
             let Serving { recorder, tape, awaited, .. } = serving;
             let config = Config { recorder, tape, cache, awaited, ..Config::of_environment(store, policy) };
             if let Err(error) = Expander::new(config).serve(stream) {

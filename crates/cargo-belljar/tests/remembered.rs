@@ -180,6 +180,48 @@ fn what_is_remembered_is_not_run_and_is_in_the_log() {
 }
 
 #[test]
+fn what_is_read_ahead_is_only_a_hint() {
+    let (store, project) = (Store::with_toolchain(), workspace("ahead"));
+    let side = Side { project: &project, store: &store, target: "cached", cache: "on" };
+    let first = side.says(&[]);
+    assert_eq!(first.0, Some(0), "{}", first.1);
+    let dir = project.root().join("../cached/belljar/ahead");
+    let dir = if dir.is_dir() { dir } else { project.root().join("../cached/ahead") };
+    let files = || support::files(&dir, |name| name.starts_with("app-"));
+    let [file] = &files()[..] else { panic!("{:?}", files()) };
+    let keys = fs::read(file).unwrap();
+    // As many as calls, each of which has an entry of its own.
+    assert_eq!(keys.len(), 10 * 32);
+    let mut n = 0;
+    let mut again = |what: &str| {
+        n += 1;
+        project.file("app/src/main.rs", &format!("{APP}// {n}\n"));
+        let before = calls(&project, &store);
+        assert_eq!(side.says(&[]), first, "{what}");
+        let after = calls(&project, &store);
+        assert_eq!((after.0 - before.0, after.1 - before.1), (10, 0), "{what}");
+        assert_eq!(fs::read(file).unwrap(), keys, "{what}");
+        assert!(file.symlink_metadata().unwrap().is_file(), "{what}");
+    };
+    again("as it was left");
+    for (what, bytes) in [
+        ("nothing", Vec::new()),
+        ("no key", vec![1; 31]),
+        ("keys of nothing", vec![0; 64]),
+        ("other keys first", [vec![9; 32], keys.clone()].concat()),
+        ("too much", vec![0; 3 << 20]),
+    ] {
+        fs::write(file, bytes).unwrap();
+        again(what);
+    }
+    fs::remove_file(file).unwrap();
+    again("no file");
+    fs::remove_file(file).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", file).unwrap();
+    again("a link");
+}
+
+#[test]
 fn verification_runs_what_is_remembered_and_finds_what_is_wrong() {
     let (store, project) = (Store::with_toolchain(), workspace("verified"));
     // What is granted something can only be verified in its project.

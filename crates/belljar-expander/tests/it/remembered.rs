@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use belljar_expander::{Cache, Calls, Config, Limits, Observation, Rechecked, Recorder, Rerun, Verify};
+use belljar_expander::{
+    Ahead, Cache, Calls, Config, Limits, Observation, Rechecked, Recorder, Rerun, Verify,
+};
 use belljar_policy::{Access, Calling, Outcome, Policy, Request};
 use belljar_store::{Expansions, Store};
 use belljar_wire::abi::question;
@@ -34,7 +36,7 @@ impl User {
     }
 
     fn cache(&self, verify: Verify) -> Cache {
-        Cache { expansions: self.expansions(), version: "test".into(), verify }
+        Cache { expansions: self.expansions(), version: "test".into(), verify, ahead: Ahead::default() }
     }
 
     /// One compilation, of a crate in this environment.
@@ -124,6 +126,60 @@ fn a_second_compilation_gets_the_same_without_running_anything() {
     let again = second.call(&printing());
     assert_eq!((again.answer, again.stdout, again.stderr), (first.answer, first.stdout, first.stderr));
     assert_eq!(second.end(), remembered(1));
+}
+
+#[test]
+fn what_is_read_ahead_is_what_the_store_had() {
+    let user = User::new();
+    let wat = guest("(call $same)");
+    let cache = user.cache(Verify::None);
+    let (ahead, expansions) = (cache.ahead.clone(), cache.expansions.clone());
+    let mut first = user.compile_with(Verify::None, |config| config.cache = Some(cache));
+    let same = first.call(&wat).answer;
+    expansions.settle();
+    first.call(&wat);
+    assert_eq!(first.end(), Calls { run: 1, remembered: 1, ..Calls::default() });
+    let keys = ahead.keys();
+    assert_eq!(keys.len(), 1, "each once");
+
+    let cache = user.cache(Verify::None);
+    let wanted = [vec![[7; 32]], keys.clone(), keys].concat();
+    cache.ahead.read(&cache.expansions, wanted).unwrap().join().unwrap();
+    poison(&user);
+    let ahead = cache.ahead.clone();
+    let mut second = user.compile_with(Verify::None, |config| config.cache = Some(cache));
+    assert_eq!(second.call(&wat).answer, same, "as it was when it was read");
+    assert_ne!(second.call(&wat).answer, same, "it was given away, and the store has another");
+    assert_eq!(second.end(), remembered(2));
+    ahead.end();
+    assert!(ahead.read(&user.expansions(), Vec::new()).is_none());
+}
+
+#[test]
+fn what_was_read_ahead_must_hold_when_it_is_asked_for() {
+    let user = User::new();
+    let macro_of = reading("CARGO_PKG_VERSION");
+    let cache = user.cache(Verify::None);
+    let (ahead, expansions) = (cache.ahead.clone(), cache.expansions.clone());
+    let policy = |value: &str| {
+        let variables = [("CARGO_PKG_VERSION", value)];
+        Policy::built_in(Calling::of_environment(variables.map(|(n, v)| (n.into(), v.into()))))
+    };
+    let mut first = user.compile_with(Verify::None, |config| {
+        config.cache = Some(cache);
+        config.policy = policy("1.0.0");
+    });
+    let one = first.call(&macro_of).stdout;
+    first.end();
+    expansions.settle();
+    let cache = user.cache(Verify::None);
+    cache.ahead.read(&cache.expansions, ahead.keys()).unwrap().join().unwrap();
+    let mut second = user.compile_with(Verify::None, |config| {
+        config.cache = Some(cache);
+        config.policy = policy("2.0.0");
+    });
+    let two = second.call(&macro_of).stdout;
+    assert_eq!((one.as_str(), two.as_str(), second.end()), ("1.0.0", "2.0.0", run(1)));
 }
 
 #[test]
