@@ -26,6 +26,7 @@
 //! linked once: see [`reused`].
 
 mod reused;
+mod room;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -91,6 +92,10 @@ enum ShimErrorKind {
     )]
     NoRoom,
 }
+
+/// How each of them is compiled: nothing of the user's is in it.
+const FLAGS: [&str; 5] =
+    ["-Copt-level=0", "-Cdebuginfo=0", "-Ccodegen-units=1", "-Cembed-bitcode=no", "-Cstrip=symbols"];
 
 /// How a shim came to be.
 #[derive(Debug, PartialEq, Eq)]
@@ -168,9 +173,12 @@ fn try_compile<T>(
     let unit = Unit::read(request.cargo_args)?;
     let lib_dir = &request.inside.lib_dir;
     let key = reused::key(&unit, [&source, edition, lib_dir.as_str(), request.rustc.as_str()]);
-    // A store that can't be read is no reason not to compile.
-    if let Some(library) = key.as_ref().and_then(|key| store.shim(key).ok().flatten()) {
-        unit.write_library(library, &request.place())?;
+    // A store that can't be read, or has something else, is no reason not to compile.
+    let known = key.as_ref().and_then(|key| store.shim(key).ok().flatten());
+    if let Some(mut library) = known
+        && room::fill(&mut library, &request.place()).is_some()
+    {
+        unit.write_library(&library)?;
         unit.write_dep_info(&record.sources)?;
         return Ok(Compiled::Before(unit.notifications()));
     }
@@ -178,13 +186,7 @@ fn try_compile<T>(
     let mut rustc = Command::new(request.rustc)
         .args(&unit.kept)
         .args(["--edition", edition, "--crate-type", "proc-macro", "--cap-lints", "allow"])
-        .args([
-            "-Copt-level=0",
-            "-Cdebuginfo=0",
-            "-Ccodegen-units=1",
-            "-Cembed-bitcode=no",
-            "-Cstrip=symbols",
-        ])
+        .args(FLAGS)
         .arg("--extern")
         .arg(format!("belljar_shim={lib_dir}/libbelljar_shim.rlib"))
         .arg("-L")
@@ -206,11 +208,13 @@ fn try_compile<T>(
         let path = unit.library();
         let library =
             std::fs::read(&path).map_err(|source| ShimErrorKind::Write { path: path.clone(), source })?;
+        let mut filled = library.clone();
+        room::fill(&mut filled, &request.place()).ok_or(ShimErrorKind::NoRoom)?;
+        unit.write_library(&filled)?;
         if let Some(key) = &key {
             // It only saves time. Where the store can't be written, the next build links it again.
             let _ = store.put_shim(key, &library);
         }
-        unit.write_library(library, &request.place())?;
     }
     unit.write_dep_info(&record.sources)?;
     done.map(Compiled::Now)
@@ -329,6 +333,7 @@ impl Unit {
         let mut extra_filename = String::new();
         let mut root = None;
         let (mut dep_info, mut links, mut is_plain, mut notifies) = (false, false, true, false);
+        let mut elsewhere = false;
         let mut keep = Vec::new();
         let mut args = cargo_args.iter();
         while let Some(arg) = args.next() {
@@ -357,7 +362,9 @@ impl Unit {
                 ("--emit", _) => {
                     let emits = |kind| value.split(',').any(|emit| emit == kind);
                     dep_info |= emits("dep-info");
+                    // Where it is to go elsewhere, that is nothing that cargo asks for.
                     links |= emits("link");
+                    elsewhere |= value.split(',').any(|emit| emit.starts_with("link="));
                     is_plain &= value.split(',').all(|emit| matches!(emit, "dep-info" | "link"));
                 }
                 ("--json", _) => notifies |= value.split(',').any(|what| what == "artifacts"),
@@ -371,7 +378,7 @@ impl Unit {
             extra_filename,
             root,
             dep_info,
-            links,
+            links: links && !elsewhere,
             is_plain,
             notifies,
             kept: keep,
@@ -389,15 +396,14 @@ impl Unit {
         self.out_dir.join(format!("{prefix}{}{}{suffix}", self.crate_name, self.extra_filename))
     }
 
-    /// Writes the library to where it is expected, with the place of its expander: whole, or not at all.
-    fn write_library(&self, mut library: Vec<u8>, place: &Place<'_>) -> Result<(), ShimErrorKind> {
-        place.put(&mut library).ok_or(ShimErrorKind::NoRoom)?;
+    /// Writes the library to where it is expected: whole, or not at all.
+    fn write_library(&self, library: &[u8]) -> Result<(), ShimErrorKind> {
         let path = self.library();
         let written = || {
             let mut file = tempfile::Builder::new()
                 .permissions(std::fs::Permissions::from_mode(0o777))
                 .tempfile_in(&self.out_dir)?;
-            file.write_all(&library)?;
+            file.write_all(library)?;
             file.persist(&path).map_err(|e| e.error)
         };
         written().map(drop).map_err(|source| ShimErrorKind::Write { path: path.clone(), source })

@@ -13,11 +13,22 @@ use crate::error::{Doing, StoreError};
 
 /// Puts `bytes` at `path`: readers see what was there before, or all of it.
 pub(crate) fn write(tmp: &Utf8Path, path: &Utf8Path, bytes: &[u8]) -> Result<(), StoreError> {
+    put(tmp, path, bytes, true)
+}
+
+/// The same, without waiting for the disk: after a crash it may be there and cut short.
+pub(crate) fn write_quickly(tmp: &Utf8Path, path: &Utf8Path, bytes: &[u8]) -> Result<(), StoreError> {
+    put(tmp, path, bytes, false)
+}
+
+fn put(tmp: &Utf8Path, path: &Utf8Path, bytes: &[u8], waits: bool) -> Result<(), StoreError> {
     let failed = |e| StoreError::io(Doing::Write, path, e);
     // Mode 0600, a name nobody can guess, and removed on drop: a failure leaves nothing behind.
     let mut file = NamedTempFile::new_in(tmp).map_err(|e| StoreError::io(Doing::Create, tmp, e))?;
     file.write_all(bytes).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
+    if waits {
+        file.as_file().sync_all().map_err(failed)?;
+    }
     match file.persist(path) {
         Ok(_) => Ok(()),
         Err(e) => {

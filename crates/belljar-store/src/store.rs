@@ -25,6 +25,9 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Files under `tmp/` that are older were left by a process that was killed.
 const LEFT_BEHIND: Duration = DAY;
 
+/// Bytes that libraries of shims may take: some four hundred. The longest unused go first.
+const SHIMS: u64 = 256 << 20;
+
 /// After which the library of a shim goes that no build has used.
 const UNUSED: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 
@@ -275,10 +278,26 @@ impl Store {
         let path = self.shim_path(key);
         let mut bytes = shim_check(key, library).as_bytes().to_vec();
         bytes.extend(library);
-        self.write(&path, &bytes)?;
-        for entry in self.path(Area::Shims).read_dir_utf8().into_iter().flatten().flatten() {
-            if file::age(entry.path()).is_some_and(|age| age > UNUSED) {
-                file::discard(entry.path());
+        dir::private(&self.path(Area::Shims), self.user)?;
+        // One that is cut short is found to be, and costs nothing but its time.
+        file::write_quickly(&self.dir(Area::Tmp), &path, &bytes)?;
+        let mut all: Vec<_> = self
+            .path(Area::Shims)
+            .read_dir_utf8()
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| {
+                let size = entry.metadata().map_or(0, |found| found.len());
+                (file::age(entry.path()).unwrap_or_default(), size, entry.into_path())
+            })
+            .collect();
+        all.sort_unstable();
+        let mut room = SHIMS;
+        for (age, size, path) in all {
+            match room.checked_sub(size).filter(|_| age <= UNUSED) {
+                Some(left) => room = left,
+                None => file::discard(&path),
             }
         }
         Ok(())

@@ -175,6 +175,10 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
     if let (Some(call), Some(begun), Some(printed), true) = (&call, begun, printed, status.success()) {
         call.record(begun, printed, finished);
     }
+    // What failed or was taken down has not asked for all that the next one asks for.
+    if status.success() && probing.is_none() {
+        serving.keep_keys();
+    }
     serving.settle();
     if let (Some(probing), Some(tape)) = (probing, serving.tape) {
         compilation.probe(probing, &tape)?;
@@ -370,14 +374,19 @@ struct Serving {
 }
 
 impl Serving {
+    /// Keeps what was asked for.
+    fn keep_keys(&self) {
+        if let (Some(keys), Some(Some(cache))) = (&self.keys, self.cache.get()) {
+            keys.write(cache);
+        }
+    }
+
     /// Sees to it that what is to be remembered is written.
     fn settle(&self) {
         if let Some(cache) = self.cache.get().and_then(Option::as_ref) {
             let calls = self.recorder.recorded().calls;
             cache.expansions.count(calls.remembered, calls.run, calls.verified);
-            if let Some(keys) = &self.keys {
-                keys.write(cache);
-            }
+            cache.ahead.end();
             cache.expansions.settle();
         }
     }

@@ -130,16 +130,17 @@ fn try_expand((entry, room): (&Macro, &Room), kind: EntryKind, input: &Input) ->
     // and the reason is told here, where the reason is known.
     let mut unanswered = None;
     let mut texts = Texts::default();
-    let reply =
-        link::exchange(|| room.bytes(), payload.as_bytes(), |question| {
-            match guarded(|| ask::answer(question, input, &mut texts)) {
-                Ok(answer) => answer,
-                Err(error) => {
-                    unanswered.get_or_insert(error);
-                    Vec::new()
-                }
+    let reply = link::exchange(
+        || room.bytes(),
+        payload.as_bytes(),
+        |question| match guarded(|| ask::answer(question, input, &mut texts)) {
+            Ok(answer) => answer,
+            Err(error) => {
+                unanswered.get_or_insert(error);
+                Vec::new()
             }
-        })?;
+        },
+    )?;
     if let Some(error) = unanswered {
         return Err(error);
     }

@@ -23,7 +23,7 @@ pub struct Ahead(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    read: HashMap<[u8; 32], Vec<Found>>,
+    read: HashMap<[u8; 32], Found>,
     bytes: usize,
     asked: Vec<[u8; 32]>,
     is_asked: HashSet<[u8; 32]>,
@@ -44,8 +44,9 @@ impl Ahead {
                 if !this.wants(&key) {
                     continue;
                 }
-                let found: Vec<Found> = expansions.find(&key).collect();
-                if !this.put(key, found) {
+                // The last used is most likely to hold; the others are found when it does not.
+                let found = expansions.find(&key).next();
+                if found.is_some_and(|found| !this.put(key, found)) {
                     return;
                 }
             }
@@ -76,24 +77,23 @@ impl Ahead {
         !self.state().is_asked.contains(key)
     }
 
-    /// False where it is enough.
-    fn put(&self, key: [u8; 32], found: Vec<Found>) -> bool {
+    /// False where nothing is wanted any more. What is too much is left out.
+    fn put(&self, key: [u8; 32], found: Found) -> bool {
         let mut state = self.state();
-        let bytes: usize = found.iter().map(|found| found.body.len()).sum();
-        if state.is_over || state.bytes + bytes > MOST {
-            return false;
+        let bytes = state.bytes + found.body.len();
+        if !state.is_over && bytes <= MOST && !state.read.contains_key(&key) {
+            state.bytes = bytes;
+            state.read.insert(key, found);
         }
-        state.bytes += bytes;
-        state.read.insert(key, found);
-        true
+        !state.is_over
     }
 
     /// What was read of that key.
-    pub(super) fn take(&self, key: &[u8; 32]) -> Vec<Found> {
+    pub(super) fn take(&self, key: &[u8; 32]) -> Option<Found> {
         let mut state = self.state();
-        let found = state.read.remove(key).unwrap_or_default();
-        state.bytes -= found.iter().map(|found| found.body.len()).sum::<usize>();
-        found
+        let found = state.read.remove(key)?;
+        state.bytes -= found.body.len();
+        Some(found)
     }
 
     /// Notes that this key has an entry and was asked for.

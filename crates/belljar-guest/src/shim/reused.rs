@@ -5,12 +5,28 @@
 //! `-C metadata` is among them, which is the same for a package of a registry in all projects that have the same features,
 //! profile and flags. The module is part of the source, by its digest.
 //!
-//! Where an argument names files that a linker reads, their content would decide too: then nothing is kept.
+//! Where an argument names files that a linker reads, their content would decide too: then nothing is kept. The linkers themselves
+//! and the C library are known by path, size and time, which are the same in two containers of one image, and the variables of theirs
+//! by value.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
-use super::Unit;
+use super::{FLAGS, Unit};
+
+/// Variables by which linkers and loaders find what they use.
+const VARIABLES: [&str; 8] = [
+    "COMPILER_PATH",
+    "GCC_EXEC_PREFIX",
+    "LDFLAGS",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+    "LD_RUN_PATH",
+    "LIBRARY_PATH",
+    "SYSROOT",
+];
 
 /// By what it is known. `None` for a unit that is compiled each time.
 pub(super) fn key(unit: &Unit, more: [&str; 4]) -> Option<[u8; 32]> {
@@ -21,23 +37,68 @@ pub(super) fn key(unit: &Unit, more: [&str; 4]) -> Option<[u8; 32]> {
     let mut add = |bytes: &[u8]| {
         hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
     };
-    more.iter().for_each(|text| add(text.as_bytes()));
+    more.iter().chain(&FLAGS).for_each(|text| add(text.as_bytes()));
+    for name in VARIABLES {
+        add(std::env::var_os(name).unwrap_or_default().as_bytes());
+    }
+    let linkers = ["cc", "ld"].iter().filter_map(|name| program(OsStr::new(name)));
+    for file in [PathBuf::from(more[3])].into_iter().chain(linkers).chain(libraries()) {
+        add(file.as_os_str().as_bytes());
+        if let Ok(found) = file.metadata() {
+            add(&found.len().to_le_bytes());
+            add(&found.mtime().to_le_bytes());
+        }
+    }
     for pair in unit.kept.chunks(2) {
         let [flag, value] = pair else { return None };
         match flag.to_str()? {
             "--out-dir" | "--emit" | "--error-format" | "--json" | "--diagnostic-width" | "--color" => {}
             "--crate-name" => [flag, value].iter().for_each(|part| add(part.as_bytes())),
             // A file with a description, or one that the compiler knows by itself.
-            "--target" if !value.as_bytes().ends_with(b".json") => {
+            "--target"
+                if std::env::var_os("RUST_TARGET_PATH").is_none()
+                    && !value.as_bytes().ends_with(b".json") =>
+            {
                 [flag, value].iter().for_each(|part| add(part.as_bytes()));
             }
             "-C" | "--codegen" if is_told_whole(value) => {
                 [OsStr::new("-C"), value].iter().for_each(|part| add(part.as_bytes()));
+                let named = value.to_str().and_then(|value| value.strip_prefix("link-arg=-fuse-ld="));
+                for name in named.iter().flat_map(|name| [format!("ld.{name}"), (*name).to_owned()]) {
+                    if let Some(found) = program(OsStr::new(&name)).and_then(|path| path.metadata().ok()) {
+                        add(&found.len().to_le_bytes());
+                        add(&found.mtime().to_le_bytes());
+                    }
+                }
             }
             _ => return None,
         }
     }
     Some(*hasher.finalize().as_bytes())
+}
+
+/// Where a program is, as the system finds it.
+fn program(name: &OsStr) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|path| path.is_file())
+}
+
+/// The C library with which this very process runs: a shim is linked with it too, and what it has a newer symbol of it needs.
+fn libraries() -> Vec<PathBuf> {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let is_libc = |path: &&str| {
+        let name = Path::new(path).file_name().and_then(OsStr::to_str).unwrap_or_default();
+        name.starts_with("libc.so") || name.starts_with("libc-") || name.starts_with("ld-")
+    };
+    let mut found: Vec<PathBuf> = maps
+        .lines()
+        .filter_map(|line| line.split_once('/').map(|(_, path)| &line[line.len() - path.len() - 1..]))
+        .filter(is_libc)
+        .map(PathBuf::from)
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
 }
 
 /// Whether an option of code generation says all that it decides.
@@ -107,5 +168,11 @@ mod tests {
             assert_eq!(key_of(&format!("{ARGS} {more}")), None, "{more}");
         }
         assert_eq!(key_of(&ARGS.replace("dep-info,link", "dep-info,metadata")), None);
+        assert_eq!(key_of(&format!("{ARGS} --emit=link=/elsewhere")), None);
+    }
+
+    #[test]
+    fn the_c_library_is_known() {
+        assert!(libraries().iter().any(|path| path.is_file()), "{:?}", libraries());
     }
 }

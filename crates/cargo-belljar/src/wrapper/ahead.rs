@@ -36,7 +36,6 @@ impl Keys {
     /// Writes down what this one asked for. Where that can't be, the next one begins with nothing.
     pub(super) fn write(&self, cache: &Cache) {
         let keys = cache.ahead.keys();
-        cache.ahead.end();
         let bytes = keys.as_flattened();
         if bytes == self.bytes() {
             return;
