@@ -69,7 +69,8 @@ pub struct Room {
 
 impl Room {
     /// What belljar looks for in the library.
-    pub const EMPTY: Self = {
+    #[must_use]
+    pub const fn empty() -> Self {
         let mut mark = [const { AtomicU8::new(0) }; MARK.len()];
         let mut i = 0;
         while i < MARK.len() {
@@ -77,7 +78,7 @@ impl Room {
             i += 1;
         }
         Self { mark, bytes: [const { AtomicU8::new(0) }; SIZE] }
-    };
+    }
 
     fn bytes(&self) -> Vec<u8> {
         self.bytes.iter().map(|byte| byte.load(Ordering::Relaxed)).collect()
