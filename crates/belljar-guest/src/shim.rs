@@ -233,7 +233,9 @@ fn source(request: &ShimRequest<'_>) -> Result<String, ShimErrorKind> {
         write_entry(&mut out, request, number, entry);
     }
     // A module's name is in the way of no macro's.
-    out.push_str("mod room {\n    pub static ROOM: ::belljar_shim::Room = ::belljar_shim::Room::empty();\n}\n");
+    out.push_str(
+        "mod room {\n    pub static ROOM: ::belljar_shim::Room = ::belljar_shim::Room::empty();\n}\n",
+    );
     Ok(out)
 }
 
