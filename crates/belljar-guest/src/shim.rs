@@ -175,8 +175,11 @@ fn try_compile<T>(
     let key = reused::key(&unit, [&source, edition, lib_dir.as_str(), request.rustc.as_str()]);
     // A store that can't be read, or has something else, is no reason not to compile.
     let known = key.as_ref().and_then(|key| store.shim(key).ok().flatten());
+    // Where there is no macro, nobody starts anything: the linker has left the room out.
+    let fill =
+        |library: &mut [u8]| record.entries.is_empty() || room::fill(library, &request.place()).is_some();
     if let Some(mut library) = known
-        && room::fill(&mut library, &request.place()).is_some()
+        && fill(&mut library)
     {
         unit.write_library(&library)?;
         unit.write_dep_info(&record.sources)?;
@@ -209,7 +212,9 @@ fn try_compile<T>(
         let library =
             std::fs::read(&path).map_err(|source| ShimErrorKind::Write { path: path.clone(), source })?;
         let mut filled = library.clone();
-        room::fill(&mut filled, &request.place()).ok_or(ShimErrorKind::NoRoom)?;
+        if !fill(&mut filled) {
+            return Err(ShimErrorKind::NoRoom);
+        }
         unit.write_library(&filled)?;
         if let Some(key) = &key {
             // It only saves time. Where the store can't be written, the next build links it again.
