@@ -11,6 +11,8 @@
 
 mod sysroot;
 
+use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use belljar_store::{Area, Store, tree};
@@ -78,6 +80,16 @@ pub(crate) fn field(hasher: &mut blake3::Hasher, text: &str) {
 #[must_use]
 pub fn version_line() -> String {
     format!("{} ({})", env!("CARGO_PKG_VERSION"), &embedded().finalize().to_hex()[..16])
+}
+
+/// Where a program is, as the system finds it.
+#[must_use]
+pub fn program(name: &OsStr) -> Option<PathBuf> {
+    if name.as_encoded_bytes().contains(&b'/') {
+        return Some(name.into());
+    }
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|path| path.is_file())
 }
 
 /// This executable, as an absolute path that stays valid in other directories.

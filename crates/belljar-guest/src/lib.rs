@@ -42,7 +42,7 @@ pub use belljar_store::{EntryRecord, GuestKey, GuestRecord};
 pub use build::REFUSED;
 pub use error::GuestError;
 pub use guests::{GuestRequest, Guests, Origin, Promised, ensure};
-pub use inside::{current_exe, version_line};
+pub use inside::{current_exe, program, version_line};
 pub use key::key;
 pub use lock::origin_of;
 pub use progress::{Progress, Silent};

@@ -15,6 +15,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{FLAGS, Unit};
+use crate::inside::program;
 
 /// Variables by which linkers and loaders find what they use.
 const VARIABLES: [&str; 8] = [
@@ -75,12 +76,6 @@ pub(super) fn key(unit: &Unit, more: [&str; 4]) -> Option<[u8; 32]> {
         }
     }
     Some(*hasher.finalize().as_bytes())
-}
-
-/// Where a program is, as the system finds it.
-fn program(name: &OsStr) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|path| path.is_file())
 }
 
 /// The C library with which this very process runs: a shim is linked with it too, and what it has a newer symbol of it needs.

@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use belljar_guest::program;
 use belljar_plan::RustcArgs;
 use belljar_policy::Calling;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -316,15 +317,6 @@ fn matters(name: &OsStr, links: bool) -> bool {
             || is(&NAMES)
             || is(&policy::VARIABLES)
             || links && is(&OF_LINKERS))
-}
-
-/// Where a program is, as the system finds it.
-fn program(name: &OsStr) -> Option<PathBuf> {
-    if name.as_bytes().contains(&b'/') {
-        return Some(name.into());
-    }
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|path| path.is_file())
 }
 
 #[cfg(test)]
