@@ -35,13 +35,16 @@ use crate::attempts::Attempts;
 use crate::channel::{Channel, Heard};
 use crate::error::ServeError;
 use crate::guest::Call;
-use crate::record::Observation;
+use crate::record::{EntryName, Observation};
 
 /// A digest of this crate's sources and of the wire format's: what they do is part of what a macro is told.
 const SOURCES: &str = env!("BELLJAR_EXPANDER_SOURCES");
 
 /// The longest entry that is kept, in bytes before it is compressed.
 pub(crate) const MAX_ENTRY: usize = 8 << 20;
+
+/// The longest that is kept to be looked at.
+const MAX_SEEN: usize = 16 << 20;
 
 /// Remembered expansions, and how far they are trusted.
 #[derive(Debug, Clone)]
@@ -182,11 +185,38 @@ impl Cache {
     }
 
     /// Keeps it, if it is not too large.
-    pub(crate) fn keep(&self, key: Key, entry: &Entry, bytes: &[u8]) {
-        if bytes.len() <= MAX_ENTRY {
+    pub(crate) fn keep(&self, key: Key, entry: &Entry, bytes: &[u8]) -> Option<EntryName> {
+        let variant = entry.conditions.digest();
+        (bytes.len() <= MAX_ENTRY).then(|| {
             self.ahead.asked(key.0);
-            self.expansions.keep(&key.0, &entry.conditions.digest(), bytes);
+            self.expansions.keep(&key.0, &variant, bytes);
+            EntryName { key: key.0, variant }
+        })
+    }
+
+    /// Keeps a call that is not to be remembered, under a name by which no call looks for one: so that what was compiled can be
+    /// looked at.
+    pub(crate) fn keep_to_be_seen(&self, request: &[u8], output: &[u8]) -> Option<EntryName> {
+        let mut hasher =
+            blake3::Hasher::new_derive_key("belljar 2026 name of an expansion that is not remembered");
+        for part in [request, output] {
+            hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
         }
+        let key = *hasher.finalize().as_bytes();
+        let entry = Entry {
+            conditions: Conditions::default(),
+            made_by: made_by(&self.version),
+            request: request.to_vec(),
+            attempts: Vec::new(),
+            printed: Vec::new(),
+            complains: false,
+            output: output.to_vec(),
+        };
+        let (bytes, variant) = (entry.to_bytes(), entry.conditions.digest());
+        (bytes.len() <= MAX_SEEN).then(|| {
+            self.expansions.keep(&key, &variant, &bytes);
+            EntryName { key, variant }
+        })
     }
 }
 

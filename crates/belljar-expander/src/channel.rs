@@ -6,10 +6,11 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use belljar_wire::bytes::Writer;
-use belljar_wire::message::{self, kind};
+use belljar_wire::message::{self, Site, kind};
 
 use crate::cache::Answered;
 use crate::error::ServeError;
+use crate::record::CallSite;
 use crate::tape::Reply;
 
 /// Printed bytes that are held back, to be sent in one message.
@@ -101,6 +102,8 @@ pub(crate) struct Channel {
     printed: Vec<u8>,
     /// The processor that the compiler was on at the last request, if it says so.
     pub(crate) at: Option<u16>,
+    /// Where the macro of the last request is called, if it says so.
+    pub(crate) site: Option<Box<CallSite>>,
     /// What goes through it, if that is to be kept.
     heard: Option<Box<Heard>>,
 }
@@ -132,6 +135,7 @@ impl Channel {
 
     /// Waits for a request and gives its bytes, or `None` when the shim is done for good.
     pub(crate) fn request(&mut self) -> Result<Option<Vec<u8>>, ServeError> {
+        self.site = None;
         loop {
             return match self.receive()? {
                 None => Ok(None),
@@ -142,6 +146,13 @@ impl Channel {
                         continue;
                     }
                     _ => Err(ServeError::Unexpected { kind: kind::AT, expected: "a processor" }),
+                },
+                Some(kind::SITE) => match Site::read(&self.received) {
+                    Ok(site) => {
+                        self.site = Some(Box::new(CallSite::of(&site)));
+                        continue;
+                    }
+                    Err(_) => Err(ServeError::Unexpected { kind: kind::SITE, expected: "a place" }),
                 },
                 Some(kind) => Err(ServeError::Unexpected { kind, expected: "EXPAND" }),
             };

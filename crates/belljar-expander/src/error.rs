@@ -64,6 +64,12 @@ impl MacroName {
         }
     }
 
+    /// Whether that is the macro that is wanted.
+    pub(crate) fn is(&self, expand: &Expand<'_>) -> bool {
+        (self.kind, &*self.name) == (expand.kind, expand.name)
+            && (&*self.package, &*self.version) == (expand.package, expand.version)
+    }
+
     /// As its user writes it: `name!`, `#[name]`, `derive(Name)`.
     #[must_use]
     pub fn written(&self) -> String {

@@ -6,6 +6,7 @@ use std::fmt;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
+use std::time::Instant;
 
 use belljar_policy::{Mode, Policy, Request, Rules};
 use belljar_store::{ModuleDigest, Store};
@@ -21,7 +22,7 @@ use crate::files::World;
 use crate::guest::{self, Arguments, Call, Kept, Outcome, Stopped};
 use crate::limits::{BadLimit, Limits};
 use crate::near::Near;
-use crate::record::{Difference, How, Recorder};
+use crate::record::{self, Difference, EntryName, Expansion, How, Recorder};
 use crate::replay;
 use crate::tape::{Reply, Tape};
 use crate::texts::texts;
@@ -217,7 +218,7 @@ impl Expander {
             };
             // Before it is sent: the compiler may end with it.
             if let Some(tape) = tape {
-                tape.add(&request, channel.heard().answers, &reply);
+                tape.add(&request, channel.heard().answers, channel.site.as_deref().cloned(), &reply);
             }
             channel.reply(&reply)?;
             self.near.keep_to(channel.at);
@@ -234,6 +235,7 @@ impl Expander {
         channel: Channel,
         taped: bool,
     ) -> (Result<Outcome, Ended>, Channel) {
+        let began = Instant::now();
         let expand = match Expand::read(request) {
             Ok(expand) => expand,
             Err(malformed) => {
@@ -280,14 +282,14 @@ impl Expander {
             }
             _ => None,
         };
-        let (outcome, mut call, how) = match &keyed {
+        let (outcome, mut call, (how, kept)) = match &keyed {
             Some(keyed) => match self.remember(keyed, request, remembering, call, &arguments) {
                 Ok(done) => done,
                 Err((gone, channel)) => return (Err(Ended::Gone(gone)), channel),
             },
             None => {
                 let (outcome, call) = self.run(limits, remembering, call, &arguments);
-                (outcome, call, How::Run)
+                (outcome, call, (How::Run, None))
             }
         };
         if forgotten {
@@ -297,13 +299,10 @@ impl Expander {
         if rules.keeps_state() && (rules.mode() == Mode::Enforce || earlier > 0) {
             call.granted(Request::State);
         }
-        let lost = matches!(outcome, Err(Stopped::Gone(_) | Stopped::Failed(Cause::Unanswered)));
-        let differs = matches!(outcome, Err(Stopped::Failed(Cause::Different { .. })));
-        let site =
-            if lost || !(call.attempts.tell() || taped || differs) { Ok(None) } else { call.call_site() };
         let seen = std::mem::take(&mut call.observations);
         let recorder = &self.config.recorder;
-        let at = site.as_ref().ok().and_then(Option::as_ref);
+        let differs = matches!(outcome, Err(Stopped::Failed(Cause::Different { .. })));
+        let at = call.channel.site.as_deref().filter(|_| differs || call.attempts.tell());
         if call.attempts.is_empty() && seen.is_empty() {
             recorder.used((expand.package, expand.version), rules.digest(), how);
         } else {
@@ -316,9 +315,6 @@ impl Expander {
                 was: was.clone(),
                 now: now.clone(),
             });
-        }
-        if let Err(gone) = site {
-            return (Err(Ended::Gone(gone)), call.channel);
         }
         let ended = match outcome {
             Ok(Outcome::Panicked(message)) => {
@@ -335,6 +331,24 @@ impl Expander {
             Err(Stopped::Failed(cause)) => Err(failed(name(), cause, std::mem::take(&mut call.attempts))),
             Err(Stopped::Gone(error)) => Err(Ended::Gone(error)),
         };
+        let of_record = match &ended {
+            Ok(Outcome::Done(output)) => {
+                let to_be_seen = || self.config.cache.as_ref()?.keep_to_be_seen(request, output);
+                Some(record::Ended::Wrote(kept.or_else(to_be_seen)))
+            }
+            Ok(Outcome::Panicked(message)) => Some(record::Ended::Panicked(message.clone())),
+            Err(Ended::Failed(error)) => Some(record::Ended::Failed(error.to_string())),
+            Err(Ended::Gone(_)) => None,
+        };
+        if let Some(ended) = of_record {
+            self.config.recorder.expanded(&expand, |macro_at| Expansion {
+                macro_at,
+                site: call.channel.site.as_deref().cloned(),
+                how,
+                took: began.elapsed(),
+                ended,
+            });
+        }
         (ended, call.channel)
     }
 
@@ -398,7 +412,8 @@ impl Expander {
                     output: entry.output.clone(),
                 });
             }
-            return Ok((Ok(Outcome::Done(entry.output.clone())), call, How::Remembered));
+            let kept = EntryName { key: key.0, variant: found.variant };
+            return Ok((Ok(Outcome::Done(entry.output.clone())), call, (How::Remembered, Some(kept))));
         }
         if let Some(whose) = &remembering
             && let Err(stopped) = self.catch_up(whose, &call, cache)
@@ -406,7 +421,7 @@ impl Expander {
             // What it remembers is not what the calls up to now were: nothing that comes is to be remembered as if it were.
             let memory = self.kept.entry(whose.clone()).or_default();
             *memory = Memory { ended: true, chain: Links::Broken, ..Memory::default() };
-            return Ok((Err(stopped), call, How::Run));
+            return Ok((Err(stopped), call, (How::Run, None)));
         }
         call.channel.keep_heard(MAX_ENTRY);
         let limits = call.limits;
@@ -428,7 +443,7 @@ impl Expander {
             (Some(hit), now) if now.as_ref().is_none_or(|(_, now)| *now != hit.found.body) => {
                 // An error of this call's own, or a shim that is gone, says nothing of the earlier one.
                 if outcome.is_err() {
-                    return Ok((outcome, call, how));
+                    return Ok((outcome, call, (how, None)));
                 }
                 cache.expansions.forget(&key.0, &hit.found.variant);
                 let now = match &outcome {
@@ -437,13 +452,13 @@ impl Expander {
                     Err(_) => Reply::Failed(String::new()),
                 };
                 let cause = different(arguments.input, &hit.entry.output, &now);
-                Ok((Err(Stopped::Failed(cause)), call, how))
+                Ok((Err(Stopped::Failed(cause)), call, (how, None)))
             }
             (_, Some((entry, bytes))) => {
-                cache.keep(*key, &entry, &bytes);
-                Ok((outcome, call, how))
+                let kept = cache.keep(*key, &entry, &bytes);
+                Ok((outcome, call, (how, kept)))
             }
-            (_, None) => Ok((outcome, call, how)),
+            (_, None) => Ok((outcome, call, (how, None))),
         }
     }
 
@@ -517,8 +532,8 @@ impl Expander {
     }
 }
 
-/// What came of a call, with its state, and how.
-type Ran = (Result<Outcome, Stopped>, Call, How);
+/// What came of a call, with its state, how, and what its entry is found by.
+type Ran = (Result<Outcome, Stopped>, Call, (How, Option<EntryName>));
 
 /// A call that can be remembered.
 struct Keyed {

@@ -13,7 +13,7 @@ use belljar_wire::Malformed;
 use belljar_wire::abi::{self, EntryKind, attempt, import, question};
 use belljar_wire::bytes::{Reader, Writer};
 use belljar_wire::message::MAX_FRAME;
-use belljar_wire::tokens::{self, Expanded, OutTree, Shape, WireSpan};
+use belljar_wire::tokens::{self, Expanded, OutTree, Shape};
 use wasmtime::{
     Caller, Extern, Instance, Linker, Memory, ResourceLimiter, Store, Trap, UpdateDeadline, WasmBacktrace,
 };
@@ -26,7 +26,7 @@ use crate::files::{Files, World};
 use crate::lexer::{self, Lexed};
 use crate::limits::{self, Exceeded, Limit, Limits};
 use crate::memory;
-use crate::record::{CallSite, Observation};
+use crate::record::Observation;
 use crate::wasi::{Random, Wasi};
 
 /// Longest name of a variable or path that is looked at; what is longer is refused by its beginning.
@@ -253,22 +253,6 @@ impl Call {
         Some(path)
     }
 
-    /// The place of this call in the user's code, asked of rustc: only where there is something to tell of it.
-    pub(crate) fn call_site(&mut self) -> Result<Option<CallSite>, ServeError> {
-        let mut ask = |kind: u8| -> Result<Vec<u8>, ServeError> {
-            let answer = self.channel.ask(&at_call_site(kind))?;
-            check_answer(kind, answer).map_err(|malformed| ServeError::Answer { malformed })?;
-            Ok(answer.to_vec())
-        };
-        let (line, file) = (ask(question::LINE)?, ask(question::FILE)?);
-        let read = || {
-            let line = Reader::new(&line).varint().ok()?;
-            let file = name_from(Reader::new(&file).text().ok()?.as_bytes());
-            Some(CallSite { file, line })
-        };
-        Ok(read())
-    }
-
     fn count_question(&mut self) -> wasmtime::Result<()> {
         self.questions = self.questions.saturating_add(1);
         if self.questions > self.limits.questions {
@@ -443,15 +427,6 @@ enum Bad {
     Wrong(&'static str),
     /// rustc would have to lex or complain too much.
     TooMuch(wasmtime::Error),
-}
-
-/// A question about the span of the macro's call.
-pub(crate) fn at_call_site(kind: u8) -> Vec<u8> {
-    let mut question = Writer::new();
-    question.u8(kind);
-    question.varint(0);
-    question.varint(WireSpan::CALL_SITE.0);
-    question.into_bytes()
 }
 
 /// Checks the form of rustc's answer.

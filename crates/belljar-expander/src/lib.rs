@@ -32,6 +32,7 @@ mod replay;
 mod tape;
 mod texts;
 mod wasi;
+mod written;
 
 pub use cache::{Ahead, Cache, Rechecked, Rerun, Verify, file_identity, is_absence};
 pub use engine::ModuleError;
@@ -40,6 +41,9 @@ pub use expander::{Awaited, Config, Expander, Moved, precompile, refuse_all};
 pub use files::listing_digest;
 pub use limits::{BadLimit, Exceeded, Limit, Limits};
 pub use memory::OutOfMemory;
-pub use record::{Attempt, CallSite, Calls, Difference, Observation, Recorded, Recorder};
+pub use record::{
+    Attempt, CallSite, Calls, Difference, Ended, EntryName, Expansion, How, Observation, Recorded, Recorder,
+};
 pub use replay::{Again, Differs, replay};
 pub use tape::{Reply, Tape, Taped, TapedCall};
+pub use written::Written;

@@ -6,20 +6,42 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use belljar_policy::{Outcome, Reason, Request};
+use belljar_store::ModuleDigest;
+use belljar_wire::message::{Expand, Site};
 
 use crate::attempts::{Attempts, Room};
 use crate::error::MacroName;
+use crate::guest::name_from;
 
 /// Places of calls that are kept for one attempt; further ones are only counted.
 const CALLS: usize = 50;
 
-/// Where a macro was called: the file as rustc names it, and the line from 1.
+/// Calls of one compilation that are on record one by one. Further ones are only counted.
+pub const EXPANSIONS: usize = 1 << 20;
+
+/// Where a macro was called. Lines and columns count from 1, columns in characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallSite {
+    /// As rustc names it.
     pub file: String,
     pub line: u32,
+    pub column: u32,
+    /// What is behind its last character.
+    pub end: (u32, u32),
+}
+
+impl CallSite {
+    pub(crate) fn of(site: &Site<'_>) -> Self {
+        Self {
+            file: name_from(site.file.as_bytes()),
+            line: site.line,
+            column: site.column,
+            end: (site.end_line, site.end_column),
+        }
+    }
 }
 
 /// Something that one macro wanted, with one outcome, in all its calls.
@@ -64,12 +86,41 @@ pub enum Observation {
 
 /// How a call came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum How {
+pub enum How {
     Run,
     /// Its output was remembered.
     Remembered,
     /// Its output was remembered, and it was run to compare.
     Verified,
+}
+
+/// One call of a macro, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expansion {
+    /// Which of [`Recorded::macros`] was called.
+    pub macro_at: usize,
+    /// If the shim says it.
+    pub site: Option<CallSite>,
+    pub how: How,
+    /// From the request to the reply.
+    pub took: Duration,
+    pub ended: Ended,
+}
+
+/// What came of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// An output. What it is found by in the store, if it is kept there.
+    Wrote(Option<EntryName>),
+    Panicked(Option<String>),
+    Failed(String),
+}
+
+/// What an entry of the store is found by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntryName {
+    pub key: [u8; 32],
+    pub variant: [u8; 32],
 }
 
 /// How many calls came to their end in which way.
@@ -95,6 +146,10 @@ pub struct Difference {
 #[derive(Debug, Default)]
 pub struct Recorded {
     pub calls: Calls,
+    /// The macros that were called, each with its module.
+    pub macros: Vec<(MacroName, ModuleDigest)>,
+    /// The calls, in their order: the first [`EXPANSIONS`] of them.
+    pub expansions: Vec<Expansion>,
     pub differences: Vec<Difference>,
     pub attempts: Vec<Attempt>,
     pub observations: HashSet<Observation>,
@@ -145,6 +200,24 @@ impl Recorder {
         if !recorded.packages.keys().any(|(p, v)| p == package && v == version) {
             recorded.packages.insert((package.to_owned(), version.to_owned()), rules);
         }
+    }
+
+    /// Adds a call that has come to its end.
+    pub(crate) fn expanded(&self, expand: &Expand<'_>, expansion: impl FnOnce(usize) -> Expansion) {
+        let mut recorded = self.recorded();
+        if recorded.expansions.len() >= EXPANSIONS {
+            return;
+        }
+        // A crate calls few different ones.
+        let known = recorded
+            .macros
+            .iter()
+            .position(|(name, module)| name.is(expand) && *module.as_bytes() == expand.module);
+        let macro_at = known.unwrap_or_else(|| {
+            recorded.macros.push((MacroName::of(expand), ModuleDigest::from_bytes(expand.module)));
+            recorded.macros.len() - 1
+        });
+        recorded.expansions.push(expansion(macro_at));
     }
 
     /// Adds that a call did not do what was remembered of it.
@@ -232,7 +305,7 @@ mod tests {
         let mut attempts = Attempts::default();
         attempts.record(Request::Socket(None), &Decision::Refused(Reason::NeverGranted));
         for line in 0..100 {
-            let call = CallSite { file: "src/main.rs".to_owned(), line };
+            let call = CallSite { file: "src/main.rs".to_owned(), line, column: 1, end: (line, 2) };
             recorder.add(&named("A"), [1; 32], &attempts, HashSet::new(), Some(&call), How::Run);
         }
         recorder.add(&named("B"), [1; 32], &attempts, HashSet::new(), None, How::Run);

@@ -15,7 +15,6 @@ use belljar_wire::message::{self, Expand, kind};
 
 use crate::error::ServeError;
 use crate::expander::{Config, Expander, Moved};
-use crate::guest;
 use crate::tape::{Reply, TapedCall};
 use crate::texts::texts;
 
@@ -86,7 +85,6 @@ impl Shim {
             match kind {
                 kind::ASK => {
                     let answer = call.answers.get(&self.buffer).map(|answer| self.moved(answer));
-                    let answer = answer.or_else(|| nowhere(&self.buffer));
                     if answer.is_none() {
                         asked = asked.or(Some(asked_for(&self.buffer)));
                     }
@@ -125,17 +123,6 @@ impl Shim {
         w.text(&format!("{to}{rest}"));
         w.into_bytes()
     }
-}
-
-/// An answer to what the expander itself asks when it has something to log, of a call in which it had nothing.
-fn nowhere(asked: &[u8]) -> Option<Vec<u8>> {
-    let mut w = Writer::new();
-    match asked.first() {
-        Some(&kind @ question::LINE) if asked == guest::at_call_site(kind) => w.varint(0),
-        Some(&kind @ question::FILE) if asked == guest::at_call_site(kind) => w.text(""),
-        _ => return None,
-    }
-    Some(w.into_bytes())
 }
 
 fn asked_for(asked: &[u8]) -> &'static str {

@@ -3,13 +3,10 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use belljar_wire::abi::question;
-use belljar_wire::bytes::Reader;
 use belljar_wire::message::Expand;
 
 use crate::channel::Answers;
 use crate::error::MacroName;
-use crate::guest;
 use crate::record::CallSite;
 
 /// Bytes of requests, answers and replies that are kept of one compilation; further calls are only counted.
@@ -33,18 +30,9 @@ pub struct TapedCall {
     /// As the shim sent it.
     pub(crate) request: Vec<u8>,
     pub(crate) answers: Answers,
+    /// Where the macro was called, if the shim says it.
+    pub site: Option<CallSite>,
     pub reply: Reply,
-}
-
-impl TapedCall {
-    /// Where the macro was called, if rustc could say it.
-    #[must_use]
-    pub fn site(&self) -> Option<CallSite> {
-        let answer = |kind| self.answers.get(&guest::at_call_site(kind)).map(Reader::new);
-        let line = answer(question::LINE)?.varint().ok()?;
-        let file = guest::name_from(answer(question::FILE)?.text().ok()?.as_bytes());
-        Some(CallSite { file, line })
-    }
 }
 
 /// What was kept.
@@ -82,7 +70,7 @@ impl Tape {
             .is_ok_and(|expand| self.packages.iter().any(|package| package == expand.package))
     }
 
-    pub(crate) fn add(&self, request: &[u8], answers: Answers, reply: &Reply) {
+    pub(crate) fn add(&self, request: &[u8], answers: Answers, site: Option<CallSite>, reply: &Reply) {
         let Ok(expand) = Expand::read(request) else { return };
         let of_reply = match reply {
             Reply::Done(bytes) => bytes.len(),
@@ -100,6 +88,7 @@ impl Tape {
             macro_name: MacroName::of(&expand),
             request: request.to_vec(),
             answers,
+            site,
             reply: reply.clone(),
         });
     }

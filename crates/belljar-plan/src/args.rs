@@ -51,6 +51,8 @@ pub enum RustcCall {
 pub struct RustcArgs {
     pub crate_name: Option<String>,
     pub kind: CrateKind,
+    /// Whether it is a test harness.
+    pub test: bool,
     /// The crate root, as given.
     pub source: Option<Utf8PathBuf>,
     pub out_dir: Option<Utf8PathBuf>,
@@ -79,11 +81,12 @@ impl RustcArgs {
     /// The error is an argument that can't be read: one that is not UTF-8, or the name of a file with arguments.
     pub fn read(args: &[OsString]) -> Result<RustcCall, &OsString> {
         let mut crate_types = Vec::new();
-        let (mut test, mut asks) = (false, false);
+        let mut asks = false;
         let mut debug_assertions = None;
         let mut this = Self {
             crate_name: None,
             kind: CrateKind::Other,
+            test: false,
             source: None,
             out_dir: None,
             target: None,
@@ -113,7 +116,7 @@ impl RustcArgs {
                 "--target" => this.target = Some(value()),
                 "--emit" => this.emit.extend(value().split(',').map(str::to_owned)),
                 "--json" => this.json_artifacts |= value().split(',').any(|j| j == "artifacts"),
-                "--test" => test = true,
+                "--test" => this.test = true,
                 "--print" => {
                     asks = true;
                     drop(value());
@@ -166,7 +169,7 @@ impl RustcArgs {
         }
         let name = this.crate_name.as_deref().unwrap_or_default();
         let only = |kind: &str| crate_types.len() == 1 && crate_types[0] == kind;
-        this.kind = if test {
+        this.kind = if this.test {
             CrateKind::Other
         } else if crate_types.iter().any(|kind| kind == "proc-macro") {
             CrateKind::ProcMacro

@@ -22,4 +22,4 @@ pub use bytes::Malformed;
 
 /// Version of everything in this crate. It is the first thing a shim says and a part of every module's key; a
 /// difference is an error, never a guess.
-pub const PROTOCOL: u16 = 3;
+pub const PROTOCOL: u16 = 4;

@@ -8,13 +8,14 @@
 //! ANSWER   the answer to the last ASK  PRINT     u8 1 (stdout) or 2 (stderr), bytes
 //! AT       u16 the processor that
 //!          the compiler runs on
+//! SITE     a Site
 //!                                      DONE      an output (see `tokens`): checked, may be built as it is
 //!                                      PANICKED  0, or 1 and a text: the macro's own panic message
 //!                                      FAILED    text: belljar's error, with crate, macro and next step
 //! ```
 //!
-//! The shim speaks first, one [`Expand`] at a time, with an `AT` before it when that is another processor than it last was; any number of `ASK` (each answered) and `PRINT` (not answered)
-//! follow, then exactly one of the last three. An empty `ANSWER` says that there is none: the expansion fails, and the
+//! The shim speaks first, one [`Expand`] at a time, with a `SITE` before it, and an `AT` when that is another processor than it last
+//! was; any number of `ASK` (each answered) and `PRINT` (not answered) follow, then exactly one of the last three. An empty `ANSWER` says that there is none: the expansion fails, and the
 //! shim, who knows why, says so. A version that differs is answered with `FAILED`.
 
 use std::io::{self, Read, Write};
@@ -26,6 +27,7 @@ pub mod kind {
     pub const EXPAND: u8 = 1;
     pub const ANSWER: u8 = 2;
     pub const AT: u8 = 3;
+    pub const SITE: u8 = 4;
     pub const ASK: u8 = 17;
     pub const PRINT: u8 = 18;
     pub const DONE: u8 = 19;
@@ -39,6 +41,41 @@ pub const SOCKET_VAR: &str = "BELLJAR_SOCKET";
 
 /// The longest frame that is read, in bytes: 256 MiB.
 pub const MAX_FRAME: u32 = 256 << 20;
+
+/// Where the macro of the next [`Expand`] is called. It decides nothing: what a macro is told of positions, it asks for.
+///
+/// ```text
+/// site = varint line, varint column, varint end line, varint end column, text file
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Site<'a> {
+    /// The first character of the call, from 1.
+    pub line: u32,
+    /// In characters, from 1.
+    pub column: u32,
+    /// What is behind the last character.
+    pub end_line: u32,
+    pub end_column: u32,
+    /// As the compiler shows it.
+    pub file: &'a str,
+}
+
+impl<'a> Site<'a> {
+    pub fn write(&self, w: &mut Writer) {
+        for number in [self.line, self.column, self.end_line, self.end_column] {
+            w.varint(number);
+        }
+        w.text(self.file);
+    }
+
+    pub fn read(payload: &'a [u8]) -> Result<Self, Malformed> {
+        let mut r = Reader::new(payload);
+        let [line, column, end_line, end_column] = [r.varint()?, r.varint()?, r.varint()?, r.varint()?];
+        let site = Self { line, column, end_line, end_column, file: r.text()? };
+        r.end()?;
+        Ok(site)
+    }
+}
 
 /// A request to run one macro once.
 ///
@@ -90,13 +127,19 @@ pub const OTHER_PROTOCOL: &str = "the same protocol version";
 
 /// Writes one frame in a single call to `write_all`.
 pub fn send(out: &mut impl Write, kind: u8, payload: &[u8]) -> io::Result<()> {
+    let mut frame = Vec::with_capacity(payload.len() + 5);
+    add(&mut frame, kind, payload)?;
+    out.write_all(&frame)
+}
+
+/// Appends one frame, so that several can be sent at once.
+pub fn add(frames: &mut Vec<u8>, kind: u8, payload: &[u8]) -> io::Result<()> {
     let len = u32::try_from(payload.len() + 1).ok().filter(|&n| n <= MAX_FRAME);
     let len = len.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a message over 256 MiB"))?;
-    let mut frame = Vec::with_capacity(payload.len() + 5);
-    frame.extend_from_slice(&len.to_le_bytes());
-    frame.push(kind);
-    frame.extend_from_slice(payload);
-    out.write_all(&frame)
+    frames.extend_from_slice(&len.to_le_bytes());
+    frames.push(kind);
+    frames.extend_from_slice(payload);
+    Ok(())
 }
 
 /// Reads one frame into `buffer` and returns its kind, or `None` at a clean end. Memory grows with what arrives, not

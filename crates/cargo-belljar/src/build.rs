@@ -44,6 +44,8 @@ pub(crate) enum CommandError {
     #[error(transparent)]
     Probe(#[from] crate::probe::ProbeError),
     #[error(transparent)]
+    Expand(#[from] crate::expand::ExpandError),
+    #[error(transparent)]
     Cache(#[from] belljar_store::Problem),
     #[error(transparent)]
     Verify(#[from] cache::BadVerify),

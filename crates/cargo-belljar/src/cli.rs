@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{allow, build, cache, init, install, interrupt, log, probe, report};
+use crate::{allow, build, cache, expand, init, install, interrupt, log, probe, report};
 
 /// Runs every procedural macro of a cargo build sealed
 ///
@@ -30,6 +30,8 @@ enum Command {
     Init(init::Init),
     /// Show what every macro asked for, and with which outcome
     Log(log::show::Log),
+    /// Show what macros wrote, as it was compiled
+    Expand(expand::Expand),
     /// Let a macro package reach something: adds a grant to belljar.toml
     Allow(allow::Allow),
     /// Find out what a macro's outputs depend on beside its tokens
@@ -142,6 +144,7 @@ pub(crate) fn run(mut args: Vec<OsString>) -> ExitCode {
         Command::Doctor => build::doctor(),
         Command::Init(init) => init.run(),
         Command::Log(log) => log.run(),
+        Command::Expand(expand) => expand.run(),
         Command::Allow(allow) => allow.run(),
         Command::Probe(probe) => probe.run(),
         Command::Cache(cache) => cache.run(),

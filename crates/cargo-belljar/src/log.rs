@@ -452,7 +452,7 @@ mod tests {
             reason: Reason::NotGranted,
             times: 1,
             remembered: 0,
-            calls: vec![CallSite { file: "src/main.rs".to_owned(), line: 1 }],
+            calls: vec![CallSite { file: "src/main.rs".to_owned(), line: 1, column: 1, end: (1, 2) }],
             more_calls: 0,
         }
     }

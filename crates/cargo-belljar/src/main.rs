@@ -14,6 +14,7 @@ mod allow;
 mod build;
 mod cache;
 mod cli;
+mod expand;
 mod init;
 mod install;
 mod interrupt;
@@ -30,6 +31,7 @@ mod seen;
 mod session;
 mod stamps;
 mod wrapper;
+mod written;
 
 use std::ffi::OsString;
 use std::path::Path;

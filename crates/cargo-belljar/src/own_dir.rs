@@ -16,8 +16,19 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 /// All of them, below `<target>/belljar`.
-const NAMES: [&str; 10] =
-    ["absent", "ahead", "differences", "empty", "log", "policy", "probe", "seen", "sessions", "units"];
+const NAMES: [&str; 11] = [
+    "absent",
+    "ahead",
+    "differences",
+    "empty",
+    "log",
+    "policy",
+    "probe",
+    "seen",
+    "sessions",
+    "units",
+    "written",
+];
 
 /// How the names of files begin that aren't whole yet.
 const NEW: &str = ".new-";

@@ -143,15 +143,9 @@ fn short(text: &str) -> String {
     }
 }
 
-/// What a terminal obeys, what changes the direction in which the rest is shown, and what can't be seen.
-/// Source: Unicode's `Default_Ignorable_Code_Point`, its line separators, and letters and signs that are blank.
+/// What has no place in a line.
 fn is_odd(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
-            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
-            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+    belljar_inspect::is_odd(c) || c.is_control()
 }
 
 /// A word for a shell, with nothing in it that a terminal obeys.

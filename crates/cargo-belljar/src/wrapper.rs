@@ -28,7 +28,7 @@ use belljar_guest::GuestRecord;
 use belljar_guest::shim::{self, Compiled};
 use belljar_plan::{CrateKind, RustcArgs, RustcCall};
 use belljar_policy::{Calling, Policy, PolicyError};
-use belljar_store::{Store, StoreError};
+use belljar_store::{Expansions, Store, StoreError};
 use belljar_wire::message;
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -123,7 +123,7 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
         if status.success() {
             sources.check()?;
         }
-        compilation.finish(&serving.recorder, status.success())?;
+        compilation.finish(&serving.recorder, None, status.success())?;
         serving.settle();
         return Ok(exit_like(status));
     }
@@ -171,7 +171,7 @@ fn try_run(args: &[OsString]) -> Result<ExitCode, WrapperError> {
     let serving = Serving { tape, awaited, keys, ..Serving::default() };
     let policy = move || Policy::load(calling, &places);
     let (status, printed) = with_expander(command, &name(compilers), &serving, call.is_some(), policy)?;
-    let finished = compilation.finish(&serving.recorder, status.success())?;
+    let finished = compilation.finish(&serving.recorder, serving.expansions(), status.success())?;
     if let (Some(call), Some(begun), Some(printed), true) = (&call, begun, printed, status.success()) {
         call.record(begun, printed, finished);
     }
@@ -234,6 +234,7 @@ fn compilation(
         unit: Compilation::unit_of(unit),
         build: std::env::var(afterwards::BUILD).ok(),
         shares_log: false,
+        root: Some((unit.source_in(cwd), unit.test)),
         program: Path::new(&name(compilers)).file_name().unwrap_or_default().to_string_lossy().into_owned(),
         dep_info: Compilation::dep_info_of(unit, cwd),
         // cargo has the compiler be silent about crates that aren't the user's.
@@ -374,6 +375,11 @@ struct Serving {
 }
 
 impl Serving {
+    /// Where what macros wrote is kept, if it is.
+    fn expansions(&self) -> Option<&Expansions> {
+        Some(&self.cache.get()?.as_ref()?.expansions)
+    }
+
     /// Keeps what was asked for.
     fn keep_keys(&self) {
         if let (Some(keys), Some(Some(cache))) = (&self.keys, self.cache.get()) {
@@ -482,7 +488,7 @@ pub(crate) fn expander(arguments: &[OsString]) -> ExitCode {
         let serving = serving.clone();
         move || {
             // Nobody is left to be told.
-            let _ = compilation.finish(&serving.recorder, true);
+            let _ = compilation.finish(&serving.recorder, None, true);
             serving.settle();
             std::process::exit(0)
         }

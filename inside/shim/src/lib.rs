@@ -37,9 +37,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use belljar_wire::abi::EntryKind;
 use belljar_wire::bytes::Writer;
-use belljar_wire::message::Expand;
+use belljar_wire::message::{Expand, Site};
 use belljar_wire::place::{MARK, SIZE};
-use proc_macro::TokenStream;
+use proc_macro::{Span, TokenStream};
 
 use crate::error::Error;
 use crate::input::Input;
@@ -127,13 +127,18 @@ fn try_expand((entry, room): (&Macro, &Room), kind: EntryKind, input: &Input) ->
     };
     let mut payload = Writer::with_capacity(input.bytes().len() + 128);
     request.write(&mut payload);
+    let (site, mut place) = (Span::call_site(), Writer::with_capacity(64));
+    let (end, file) = (site.end(), site.file());
+    let [line, column, end_line, end_column] =
+        [site.line(), site.column(), end.line(), end.column()].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+    Site { line, column, end_line, end_column, file: &file }.write(&mut place);
     // A question that can't be answered must not leave the expander waiting: it gets an empty answer, which it refuses,
     // and the reason is told here, where the reason is known.
     let mut unanswered = None;
     let mut texts = Texts::default();
     let reply = link::exchange(
         || room.bytes(),
-        payload.as_bytes(),
+        [place.as_bytes(), payload.as_bytes()],
         |question| match guarded(|| ask::answer(question, input, &mut texts)) {
             Ok(answer) => answer,
             Err(error) => {

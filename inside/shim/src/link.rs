@@ -71,11 +71,11 @@ impl Here {
     }
 }
 
-/// Sends one request, has `answer` answer each question, and waits for the end. `room` is where an expander's place stands, for
+/// Sends one request, with where the macro is called, has `answer` answer each question, and waits for the end. `room` is where an expander's place stands, for
 /// when one has to be started.
 pub(crate) fn exchange(
     room: impl FnOnce() -> Vec<u8>,
-    request: &[u8],
+    request: [&[u8]; 2],
     answer: impl FnMut(&[u8]) -> Vec<u8>,
 ) -> Result<Reply, Problem> {
     // A panic while it was locked left no link: it is taken out for each exchange.
@@ -137,7 +137,7 @@ impl Link {
 
     fn exchange(
         &mut self,
-        request: &[u8],
+        request: [&[u8]; 2],
         mut answer: impl FnMut(&[u8]) -> Vec<u8>,
     ) -> Result<Reply, Broken> {
         self.request(request)?;
@@ -163,18 +163,18 @@ impl Link {
         }
     }
 
-    /// Sends a request, and where this thread is when that has changed.
-    fn request(&mut self, request: &[u8]) -> io::Result<()> {
-        let at = processor::current();
-        let Some(processor) = at.filter(|_| at != self.at) else {
-            return message::send(self.socket.get_mut(), kind::EXPAND, request);
-        };
-        self.at = at;
+    /// Sends a request, where its macro is called, and where this thread is when that has changed.
+    fn request(&mut self, [site, request]: [&[u8]; 2]) -> io::Result<()> {
         // In one call, so that the other side is woken once.
-        let mut both = Vec::with_capacity(request.len() + 16);
-        message::send(&mut both, kind::AT, &processor.to_le_bytes())?;
-        message::send(&mut both, kind::EXPAND, request)?;
-        self.socket.get_mut().write_all(&both)
+        let mut all = Vec::with_capacity(site.len() + request.len() + 24);
+        let at = processor::current();
+        if let Some(processor) = at.filter(|_| at != self.at) {
+            self.at = at;
+            message::add(&mut all, kind::AT, &processor.to_le_bytes())?;
+        }
+        message::add(&mut all, kind::SITE, site)?;
+        message::add(&mut all, kind::EXPAND, request)?;
+        self.socket.get_mut().write_all(&all)
     }
 
     /// Ends the connection for all who share it, and says why.

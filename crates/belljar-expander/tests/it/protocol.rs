@@ -4,9 +4,10 @@ use std::io::Write;
 
 use belljar_expander::ServeError;
 use belljar_store::ModuleDigest;
+use belljar_wire::bytes::Writer;
 use belljar_wire::message::{self, kind};
 
-use crate::support::{Answer, Shim, guest, guest_with, input};
+use crate::support::{Answer, SITE, Shim, guest, guest_with, input};
 
 #[test]
 fn a_macro_that_returns_its_input_does() {
@@ -168,6 +169,18 @@ fn where_the_compiler_runs_may_be_said_before_a_request() {
         let shim = Shim::new();
         message::send(&mut &shim.stream, kind::AT, bad).unwrap();
         assert!(matches!(shim.ended().unwrap_err(), ServeError::Unexpected { kind: kind::AT, .. }));
+    }
+}
+
+#[test]
+fn where_a_macro_is_called_is_said_in_whole_or_not_at_all() {
+    let mut w = Writer::new();
+    SITE.write(&mut w);
+    let site = w.into_bytes();
+    for bad in (0..site.len()).map(|end| &site[..end]).chain([&[site.as_slice(), &[0]].concat()[..]]) {
+        let shim = Shim::new();
+        message::send(&mut &shim.stream, kind::SITE, bad).unwrap();
+        assert!(matches!(shim.ended().unwrap_err(), ServeError::Unexpected { kind: kind::SITE, .. }));
     }
 }
 

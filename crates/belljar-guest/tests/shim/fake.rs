@@ -4,7 +4,7 @@ use std::os::unix::net::UnixStream;
 
 use belljar_wire::abi::{EntryKind, question};
 use belljar_wire::bytes::{Reader, Writer};
-use belljar_wire::message::{self, Expand, kind};
+use belljar_wire::message::{self, Expand, Site, kind};
 use belljar_wire::tokens::{
     Delimiter, Derived, InTree, Input, InputWriter, OutputWriter, StreamAt, WireSpan, check_stream,
     read_stream, read_tree,
@@ -13,9 +13,17 @@ use belljar_wire::tokens::{
 /// Answers until the other end is closed.
 pub fn serve(mut socket: UnixStream) {
     let mut frame = Vec::new();
-    while let Ok(Some(kind @ (kind::EXPAND | kind::AT))) = message::receive(&mut socket, &mut frame) {
+    while let Ok(Some(kind @ (kind::EXPAND | kind::AT | kind::SITE))) =
+        message::receive(&mut socket, &mut frame)
+    {
         if kind == kind::AT {
             assert_eq!(frame.len(), 2, "a processor");
+            continue;
+        }
+        if kind == kind::SITE {
+            let site = Site::read(&frame).expect("a place");
+            assert!((site.line, site.column) < (site.end_line, site.end_column), "{site:?}");
+            assert!(site.line > 0 && site.column > 0 && !site.file.is_empty(), "{site:?}");
             continue;
         }
         let request = std::mem::take(&mut frame);

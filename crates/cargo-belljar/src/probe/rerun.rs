@@ -70,7 +70,7 @@ impl Rerun<'_> {
                 changed.differ = differing.len();
                 let examples = differing.into_iter().take(EXAMPLES);
                 changed.examples = examples
-                    .map(|(call, how)| Example::new(call.macro_name.written(), call.site(), how))
+                    .map(|(call, how)| Example::new(call.macro_name.written(), call.site.clone(), how))
                     .collect();
             }
             Err(why) => changed.not_done = Some(why),

@@ -9,7 +9,7 @@ use belljar_expander::{Observation, Recorded, Recorder, Tape};
 use belljar_guest::nested::GuestLog;
 use belljar_plan::RustcArgs;
 use belljar_policy::{Calling, Outcome, Places};
-use belljar_store::Store;
+use belljar_store::{Expansions, Store};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::tracked::{Inputs, never};
@@ -17,7 +17,7 @@ use crate::log::{self, Entry, Header};
 use crate::own_dir::advice;
 use crate::probe::{Probing, report as probe_report, rerun};
 use crate::seen::Seen;
-use crate::{cache, policy, refused, report};
+use crate::{cache, policy, refused, report, written};
 
 /// Names one run of cargo, for the log.
 pub(crate) const BUILD: &str = "BELLJAR_BUILD";
@@ -41,6 +41,8 @@ pub(crate) struct Compilation {
     pub(crate) build: Option<String>,
     /// Whether other processes of the same build write to the same log.
     pub(crate) shares_log: bool,
+    /// The crate's first source file, and whether it is compiled as a test harness, if this is a unit of cargo's.
+    pub(crate) root: Option<(Utf8PathBuf, bool)>,
     /// belljar's part of the target directory, if there is one.
     pub(crate) belljar_dir: Option<Utf8PathBuf>,
     pub(crate) stamped: Stamped,
@@ -130,6 +132,7 @@ impl Compilation {
         Self {
             unit: format!("{}-{program}-{}", file_name(&crate_name), &digest[..16]),
             shares_log: true,
+            root: None,
             build,
             calling,
             crate_name,
@@ -175,6 +178,7 @@ impl Compilation {
     pub(crate) fn finish(
         &self,
         recorder: &Arc<Recorder>,
+        expansions: Option<&Expansions>,
         succeeded: bool,
     ) -> Result<Finished, AfterwardsError> {
         let recorded = recorder.recorded();
@@ -183,6 +187,8 @@ impl Compilation {
             let path = dir.join("log");
             self.log(&path, &recorded, succeeded)
                 .map_err(|source| AfterwardsError::Write { path, source })?;
+            self.write_down(dir, &recorded, expansions, succeeded)
+                .map_err(|source| AfterwardsError::Write { path: dir.clone(), source })?;
         }
         self.keep_differences(&recorded)?;
         if succeeded && !recorded.packages.is_empty() {
@@ -244,6 +250,29 @@ impl Compilation {
             true => log::add(dir, &self.unit, header, recorded),
             false => log::write(dir, &self.unit, header, recorded),
         }
+    }
+
+    /// Writes down what macros wrote, in a unit of cargo's.
+    fn write_down(
+        &self,
+        belljar_dir: &Utf8Path,
+        recorded: &Recorded,
+        expansions: Option<&Expansions>,
+        succeeded: bool,
+    ) -> io::Result<()> {
+        let (Some((root, test)), Some(cwd)) = (&self.root, &self.calling.cwd) else { return Ok(()) };
+        let of = written::Of {
+            build: self.build.clone(),
+            package: self.calling.package.clone(),
+            version: self.calling.version.clone(),
+            crate_name: self.crate_name.clone(),
+            program: self.program.clone(),
+            test: *test,
+            root: root.clone(),
+            cwd: cwd.into(),
+            failed: !succeeded,
+        };
+        written::write(belljar_dir, &self.unit, of, recorded, expansions)
     }
 
     /// Tells cargo what macros saw. Says whether they saw files of the policy.

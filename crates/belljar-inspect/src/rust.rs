@@ -1,0 +1,378 @@
+//! Tokens as Rust that people can read.
+//!
+//! ```text
+//! tokens ── parsed as items, as statements, as members of an impl, as a type ── formatted ── lexed again: whose is each part?
+//!    └───────────────────────── none of these, or too much of it ── one line for each `;` and brace
+//! ```
+//!
+//! Groups without delimiters, which rustc keeps an expression together with, have no text. `$crate` is written as rustc prints it.
+
+use std::ops::Range;
+
+use belljar_wire::tokens::Delimiter;
+use proc_macro2::{TokenStream, TokenTree};
+
+use crate::flat::{Origin, Token};
+
+/// The longest row of tokens that is parsed. The parser's stack grows with what it reads.
+const MAX_PARSED: usize = 50_000;
+
+/// How deep what is parsed may nest. Each level is indented, so deeper ones make more text than anybody reads.
+const MAX_DEPTH: usize = 250;
+
+/// Stack of the thread that parses: enough for the deepest that so many tokens can nest. Only what is used is taken.
+const STACK: usize = 1 << 30;
+
+/// How a thread is called that may panic: what can't be formatted is shown in another way.
+pub(crate) const THREAD: &str = "belljar formats";
+
+/// What stands for `$crate` while it is parsed: an identifier that nobody writes.
+const CRATE: &str = "__belljar_dollar_crate__";
+
+/// What is around tokens that are no items, while they are formatted.
+const AROUND: &str = "__belljar_around__";
+
+/// Tokens as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rust {
+    /// With a line break at its end, unless it is empty.
+    pub text: String,
+    /// Parts of the text that the macro has made, in order. The rest it was given, or is white space.
+    pub made: Vec<Range<usize>>,
+    /// Whether it is formatted. If not, it is no Rust that is known here, or too much.
+    pub is_formatted: bool,
+}
+
+/// The text of these tokens.
+#[must_use]
+pub fn rust(tokens: &[(Token<'_>, Origin)]) -> Rust {
+    let is_moderate = tokens.len() <= MAX_PARSED && depth(tokens) <= MAX_DEPTH;
+    let formatted = is_moderate.then(|| in_a_thread(tokens)).flatten();
+    let rust = formatted.unwrap_or_else(|| plain(tokens));
+    without_odd(rust)
+}
+
+/// How deep groups nest, and what stands between `<` and `>` as if it were a group.
+fn depth(tokens: &[(Token<'_>, Origin)]) -> usize {
+    let (mut groups, mut angles, mut deepest) = (0_usize, 0_usize, 0);
+    for (token, _) in tokens {
+        match token {
+            Token::Open(_) => groups += 1,
+            Token::Close(_) => groups = groups.saturating_sub(1),
+            Token::Punct { ch: '<', .. } => angles += 1,
+            Token::Punct { ch: '>', .. } => angles = angles.saturating_sub(1),
+            // Comparisons and shifts end with the statement.
+            Token::Punct { ch: ';', .. } => angles = 0,
+            _ => {}
+        }
+        deepest = deepest.max(groups + angles);
+    }
+    deepest
+}
+
+fn in_a_thread(tokens: &[(Token<'_>, Origin)]) -> Option<Rust> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name(THREAD.to_owned()).stack_size(STACK);
+        thread.spawn_scoped(scope, || formatted(tokens)).ok()?.join().ok()?
+    })
+}
+
+/// Has panics of threads that format say nothing: they are no fault, and have a consequence. For a process that calls [`rust`], once.
+pub fn quiet_panics() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().name() != Some(THREAD) {
+            before(panic);
+        }
+    }));
+}
+
+fn formatted(tokens: &[(Token<'_>, Origin)]) -> Option<Rust> {
+    let stream = stream(tokens)?;
+    let text = as_items(&stream)
+        .or_else(|| within(&format!("fn {AROUND}()"), &stream))
+        .or_else(|| within(&format!("impl {AROUND}"), &stream))
+        .or_else(|| within(&format!("trait {AROUND}"), &stream))
+        .or_else(|| as_type(&stream))?;
+    let made = origins(&text, tokens)?;
+    Some(Rust { text, made, is_formatted: true })
+}
+
+fn as_items(stream: &TokenStream) -> Option<String> {
+    Some(prettyplease::unparse(&syn::parse2(stream.clone()).ok()?))
+}
+
+/// Formatted as what stands in the braces of such an item.
+fn within(head: &str, stream: &TokenStream) -> Option<String> {
+    let mut item: TokenStream = head.parse().ok()?;
+    item.extend([TokenTree::from(proc_macro2::Group::new(proc_macro2::Delimiter::Brace, stream.clone()))]);
+    let text = as_items(&item)?;
+    let (_, rest) = text.split_once("{\n")?;
+    let inner = rest.strip_suffix("}\n")?;
+    Some(inner.lines().map(|line| format!("{}\n", line.strip_prefix("    ").unwrap_or(line))).collect())
+}
+
+fn as_type(stream: &TokenStream) -> Option<String> {
+    let mut item: TokenStream = format!("type {AROUND} =").parse().ok()?;
+    item.extend(stream.clone());
+    item.extend([TokenTree::from(proc_macro2::Punct::new(';', proc_macro2::Spacing::Alone))]);
+    let text = as_items(&item)?;
+    let text = text.strip_prefix(&format!("type {AROUND} = "))?.strip_suffix(";\n")?;
+    Some(format!("{text}\n"))
+}
+
+/// As the parser's tokens.
+fn stream(tokens: &[(Token<'_>, Origin)]) -> Option<TokenStream> {
+    let mut open: Vec<Vec<TokenTree>> = vec![Vec::new()];
+    for (token, _) in tokens {
+        match *token {
+            Token::Open(_) => open.push(Vec::new()),
+            Token::Close(delimiter) => {
+                let inner = open.pop()?.into_iter().collect();
+                let delimiter = match delimiter {
+                    Delimiter::Parenthesis => proc_macro2::Delimiter::Parenthesis,
+                    Delimiter::Brace => proc_macro2::Delimiter::Brace,
+                    Delimiter::Bracket => proc_macro2::Delimiter::Bracket,
+                    Delimiter::None => proc_macro2::Delimiter::None,
+                };
+                open.last_mut()?.push(proc_macro2::Group::new(delimiter, inner).into());
+            }
+            Token::Punct { ch, joint } => {
+                let spacing = if joint { proc_macro2::Spacing::Joint } else { proc_macro2::Spacing::Alone };
+                open.last_mut()?.push(proc_macro2::Punct::new(ch, spacing).into());
+            }
+            // Texts are lexed, which says no to what is none; making an identifier of them would panic.
+            Token::Ident { text: "$crate", .. } => open.last_mut()?.extend(lexed(CRATE)?),
+            Token::Ident { text, raw: false } => open.last_mut()?.extend(lexed(text)?),
+            Token::Ident { text, raw: true } => open.last_mut()?.extend(lexed(&format!("r#{text}"))?),
+            Token::Literal(text) => open.last_mut()?.extend(lexed(text)?),
+        }
+    }
+    let whole = open.pop().filter(|_| open.is_empty())?;
+    Some(whole.into_iter().collect())
+}
+
+fn lexed(text: &str) -> Option<TokenStream> {
+    text.parse().ok()
+}
+
+/// A token's text in a row, as both sides of [`origins`] have it.
+fn text_of(token: Token<'_>) -> Option<String> {
+    Some(match token {
+        Token::Ident { text: "$crate", .. } => CRATE.to_owned(),
+        Token::Ident { text, raw } => format!("{}{text}", if raw { "r#" } else { "" }),
+        Token::Literal(text) => text.to_owned(),
+        Token::Punct { ch, .. } => ch.to_string(),
+        Token::Open(delimiter) => delimiters(delimiter)?.0.to_string(),
+        Token::Close(delimiter) => delimiters(delimiter)?.1.to_string(),
+    })
+}
+
+fn delimiters(delimiter: Delimiter) -> Option<(char, char)> {
+    match delimiter {
+        Delimiter::Parenthesis => Some(('(', ')')),
+        Delimiter::Brace => Some(('{', '}')),
+        Delimiter::Bracket => Some(('[', ']')),
+        Delimiter::None => None,
+    }
+}
+
+/// How far it is looked for a token that the formatter has added or left out: it does so with commas, semicolons, parentheses.
+const AHEAD: usize = 8;
+
+/// Which parts of a formatted text the macro has made.
+fn origins(text: &str, tokens: &[(Token<'_>, Origin)]) -> Option<Vec<Range<usize>>> {
+    let parts = parts(text)?;
+    let tokens: Vec<(String, Origin)> =
+        tokens.iter().filter_map(|(token, origin)| Some((text_of(*token)?, *origin))).collect();
+    let mut made: Vec<Range<usize>> = Vec::new();
+    let mut at = 0;
+    let mut origin = Origin::Made;
+    let mut covered = 0;
+    for part in parts {
+        let ahead = tokens.get(at..).unwrap_or_default().iter().take(AHEAD);
+        if let Some(skipped) = ahead.map(|(token, _)| token).position(|token| *token == part.text) {
+            at += skipped;
+            origin = tokens[at].1;
+            at += 1;
+        }
+        // A doc comment is several tokens in one place. What the formatter has added is of whoever wrote what is before it.
+        if origin == Origin::Made && part.range.start >= covered {
+            match made.last_mut() {
+                Some(last) if last.end == part.range.start => last.end = part.range.end,
+                _ => made.push(part.range.clone()),
+            }
+        }
+        covered = covered.max(part.range.end);
+    }
+    Some(made)
+}
+
+/// A token of a text.
+struct Part {
+    text: String,
+    range: Range<usize>,
+}
+
+fn parts(text: &str) -> Option<Vec<Part>> {
+    let mut parts: Vec<Part> = Vec::new();
+    let mut open = vec![text.parse::<TokenStream>().ok()?.into_iter()];
+    let mut closing: Vec<Part> = Vec::new();
+    let mut push = |text: String, range: Range<usize>| parts.push(Part { text, range });
+    while let Some(trees) = open.last_mut() {
+        let Some(tree) = trees.next() else {
+            open.pop();
+            if let Some(Part { text, range }) = closing.pop() {
+                push(text, range);
+            }
+            continue;
+        };
+        let range = tree.span().byte_range();
+        match tree {
+            TokenTree::Group(group) => {
+                let delimiter = match group.delimiter() {
+                    proc_macro2::Delimiter::Parenthesis => Delimiter::Parenthesis,
+                    proc_macro2::Delimiter::Brace => Delimiter::Brace,
+                    proc_macro2::Delimiter::Bracket => Delimiter::Bracket,
+                    proc_macro2::Delimiter::None => Delimiter::None,
+                };
+                let (opening, close) = delimiters(delimiter)?;
+                push(opening.to_string(), group.span_open().byte_range());
+                closing.push(Part { text: close.to_string(), range: group.span_close().byte_range() });
+                open.push(group.stream().into_iter());
+            }
+            tree => push(tree.to_string(), range),
+        }
+    }
+    Some(parts)
+}
+
+/// What a part of a text is, for its colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    Keyword,
+    Literal,
+    /// A doc comment: others are no tokens.
+    Comment,
+}
+
+/// Source: the reference's strict and reserved keywords, and those of the weak ones that are never a name here.
+const KEYWORDS: [&str; 39] = [
+    "Self", "as", "async", "await", "break", "const", "continue", "crate", "dyn", "else", "enum", "extern",
+    "false", "fn", "for", "if", "impl", "in", "let", "loop", "match", "mod", "move", "mut", "pub", "ref",
+    "return", "self", "static", "struct", "super", "trait", "true", "try", "type", "unsafe", "use", "where",
+    "while",
+];
+
+/// What parts of a text are, in order. Of a text that is not Rust's tokens, nothing is known.
+#[must_use]
+pub fn classes(text: &str) -> Vec<(Range<usize>, Class)> {
+    let mut classes: Vec<(Range<usize>, Class)> = Vec::new();
+    for Part { text: part, range } in parts(text).unwrap_or_default() {
+        if classes.last().is_some_and(|(last, _)| range.start < last.end) {
+            continue;
+        }
+        let source = text.get(range.clone()).unwrap_or_default();
+        let first = part.chars().next().unwrap_or(' ');
+        if source.starts_with("//") || source.starts_with("/*") {
+            classes.push((range, Class::Comment));
+        } else if KEYWORDS.binary_search(&part.as_str()).is_ok() {
+            classes.push((range, Class::Keyword));
+        } else if first == '"' || first.is_ascii_digit() || part.ends_with(['"', '\'']) && part.len() > 1 {
+            classes.push((range, Class::Literal));
+        }
+    }
+    classes
+}
+
+/// Tokens in lines, for what can't be formatted: a space between any two that aren't one operator, a new line behind `;` and braces.
+fn plain(tokens: &[(Token<'_>, Origin)]) -> Rust {
+    const INDENT: usize = 4;
+    /// Deeper ones aren't indented further.
+    const DEEPEST: usize = 20;
+    let mut rust = Rust { text: String::new(), made: Vec::new(), is_formatted: false };
+    let (mut depth, mut begins, mut joins) = (0_usize, true, true);
+    for (token, origin) in tokens {
+        let Some(text) = text_of(*token) else { continue };
+        if matches!(token, Token::Close(Delimiter::Brace)) {
+            depth = depth.saturating_sub(1);
+            if !begins {
+                rust.text.push('\n');
+                begins = true;
+            }
+        }
+        match (begins, joins) {
+            (true, _) => rust.text.extend(std::iter::repeat_n(' ', INDENT * depth.min(DEEPEST))),
+            (false, false) => rust.text.push(' '),
+            (false, true) => {}
+        }
+        let from = rust.text.len();
+        rust.text.push_str(&text);
+        if *origin == Origin::Made {
+            rust.made.push(from..rust.text.len());
+        }
+        begins = matches!(
+            token,
+            Token::Open(Delimiter::Brace) | Token::Close(Delimiter::Brace) | Token::Punct { ch: ';', .. }
+        );
+        if begins {
+            rust.text.push('\n');
+        }
+        if matches!(token, Token::Open(Delimiter::Brace)) {
+            depth += 1;
+        }
+        joins = matches!(token, Token::Punct { joint: true, .. });
+    }
+    if !begins {
+        rust.text.push('\n');
+    }
+    rust
+}
+
+/// Puts `$crate` back, and what a terminal would obey, or nobody would see, as an escape: ranges move along.
+fn without_odd(rust: Rust) -> Rust {
+    let Rust { text, made, is_formatted } = rust;
+    if !text.contains(CRATE) && !text.chars().any(is_odd) {
+        return Rust { text, made, is_formatted };
+    }
+    let mut out = String::with_capacity(text.len());
+    // Where each byte of the old text is in the new one, as far as a range begins or ends there.
+    let mut bounds: Vec<usize> = made.iter().flat_map(|range| [range.start, range.end]).collect();
+    bounds.dedup();
+    let mut moved = std::collections::HashMap::new();
+    let mut wanted = bounds.into_iter().peekable();
+    let mut at = 0;
+    while at <= text.len() {
+        while wanted.peek().is_some_and(|&bound| bound <= at) {
+            moved.extend(wanted.next().map(|bound| (bound, out.len())));
+        }
+        let rest = &text[at..];
+        if rest.starts_with(CRATE) {
+            out.push_str("$crate");
+            at += CRATE.len();
+            continue;
+        }
+        let Some(c) = rest.chars().next() else { break };
+        if is_odd(c) {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+        at += c.len_utf8();
+    }
+    let place = |bound: usize| moved.get(&bound).copied().unwrap_or(out.len());
+    let made = made.iter().map(|range| place(range.start)..place(range.end)).collect();
+    Rust { made, text: out, is_formatted }
+}
+
+/// What a terminal obeys, what changes the direction in which the rest is shown, and what can't be seen; but line breaks and tabs.
+/// Source: Unicode's `Default_Ignorable_Code_Point`, its line separators, and letters and signs that are blank.
+#[must_use]
+pub fn is_odd(c: char) -> bool {
+    (c.is_control() && !matches!(c, '\n' | '\t'))
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}

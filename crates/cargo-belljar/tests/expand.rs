@@ -1,0 +1,276 @@
+//! `cargo belljar expand`: what is shown is what was compiled, of all crates or of one call.
+
+mod support;
+
+use support::store::Store;
+use support::{Done, Project, run};
+
+/// A macro of each kind, one whose output calls another, and one that can't be shown as it is.
+const MACROS: &str = r##"
+use proc_macro::{Delimiter, Group, TokenStream, TokenTree};
+
+/// `impl Hello for T`, with its name from the input.
+#[proc_macro_derive(Hello)]
+pub fn hello(input: TokenStream) -> TokenStream {
+    let name = input.into_iter().filter_map(|tree| match tree {
+        TokenTree::Ident(ident) if ident.to_string() != "struct" && ident.to_string() != "pub" => Some(ident),
+        _ => None,
+    }).next().unwrap();
+    let text = format!("#[automatically_derived] impl Hello for X {{ /// Says hello.\nfn hello(&self) -> &'static str {{ \"hello\" }} }}");
+    let stream: TokenStream = text.parse().unwrap();
+    // The type's name is the user's token.
+    stream.into_iter().map(|tree| match tree {
+        TokenTree::Ident(ident) if ident.to_string() == "X" => TokenTree::Ident(name.clone()),
+        other => other,
+    }).collect()
+}
+
+/// The item, with a constant beside it.
+#[proc_macro_attribute]
+pub fn beside(_: TokenStream, item: TokenStream) -> TokenStream {
+    let mut out = item;
+    out.extend("pub const BESIDE: u8 = 1;".parse::<TokenStream>().unwrap());
+    out
+}
+
+/// Another macro's call.
+#[proc_macro]
+pub fn calls(_: TokenStream) -> TokenStream {
+    "mac::number!(2)".parse().unwrap()
+}
+
+#[proc_macro]
+pub fn number(input: TokenStream) -> TokenStream {
+    let group = Group::new(Delimiter::Parenthesis, input);
+    let mut out: TokenStream = "40 +".parse().unwrap();
+    out.extend([TokenTree::Group(group)]);
+    out
+}
+
+/// A text that would turn a terminal red, with something in it that nobody sees.
+#[proc_macro]
+pub fn odd(_: TokenStream) -> TokenStream {
+    "\"\u{1b}[31m\u{200b}\"".parse().unwrap()
+}
+
+#[proc_macro]
+pub fn panics(_: TokenStream) -> TokenStream {
+    panic!("so \u{1b}[31mmuch")
+}
+"##;
+
+const LIBRARY: &str = "pub mod models;
+pub trait Hello {
+    fn hello(&self) -> &'static str;
+}
+#[mac::beside]
+pub fn answer() -> u8 {
+    mac::calls!()
+}
+";
+
+const MODELS: &str = "use crate::Hello;
+#[derive(mac::Hello)]
+pub struct User;
+pub mod inner {
+    pub const ODD: &str = mac::odd!();
+}
+";
+
+fn package(name: &str, rest: &str) -> String {
+    format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n{rest}")
+}
+
+fn workspace() -> Project {
+    let project = Project::new("expand");
+    project
+        .file("Cargo.toml", "[workspace]\nresolver = \"2\"\nmembers = [\"app\", \"mac\"]\n")
+        .file("app/Cargo.toml", &package("app", "[dependencies]\nmac = { path = \"../mac\" }\n"))
+        .file("app/src/lib.rs", LIBRARY)
+        .file("app/src/models.rs", MODELS)
+        .file("mac/Cargo.toml", &package("mac", "[lib]\nproc-macro = true\n"))
+        .file("mac/src/lib.rs", MACROS);
+    run(&mut project.cargo(&["generate-lockfile", "--offline"])).ok();
+    project
+}
+
+/// Without digests, which change with every compiler.
+fn shown(done: &Done) -> String {
+    let mut out = String::new();
+    for line in done.stdout.lines() {
+        match line.find(" 0.1.0 (").filter(|_| line.trim_start().starts_with("// ")) {
+            Some(at) => {
+                let (head, rest) = line.split_at(at + 8);
+                let (digest, rest) = rest.split_at(rest.find(')').unwrap());
+                assert!(digest.len() == 12 && digest.bytes().all(|b| b.is_ascii_hexdigit()), "{line}");
+                out.push_str(&format!("{head}DIGEST{rest}\n"));
+            }
+            None => out.push_str(&format!("{line}\n")),
+        }
+    }
+    out
+}
+
+#[test]
+fn what_is_shown_is_what_was_compiled() {
+    let store = Store::with_toolchain();
+    let project = workspace();
+    let expand = |args: &[&str]| run(store.of(&mut project.belljar(&[&["expand"], args].concat())));
+
+    let nothing = expand(&[]).failed();
+    insta::assert_snapshot!(nothing.stderr, @r"
+    error: nothing is on record of what macros wrote here
+    next: compile it, with `cargo belljar check`, and ask again
+    ");
+    run(store.of(&mut project.belljar(&["check"]))).ok();
+    let first = expand(&[]).ok();
+    assert_eq!(first.stderr, "");
+    insta::assert_snapshot!(shown(&first), @r#"
+    // app 0.1.0
+
+    // app/src/lib.rs:5:1 #[beside] of mac 0.1.0 (DIGEST), in answer
+    pub fn answer() -> u8 {
+        mac::calls!()
+    }
+    pub const BESIDE: u8 = 1;
+
+    // app/src/lib.rs:7:5 calls! of mac 0.1.0 (DIGEST), in answer
+    mac::number!(2)
+
+        // app/src/lib.rs:7:5 number! of mac 0.1.0 (DIGEST), in answer, in what is above
+        40 + (2)
+
+    // app/src/models.rs:2:10 derive(Hello) of mac 0.1.0 (DIGEST), in models::User
+    #[automatically_derived]
+    impl Hello for User {
+        /// Says hello.
+        fn hello(&self) -> &'static str {
+            "hello"
+        }
+    }
+
+    // app/src/models.rs:5:27 odd! of mac 0.1.0 (DIGEST), in models::inner::ODD
+    "\u{1b}[31m\u{200b}"
+    "#);
+
+    // What is remembered is shown as what was run, and nothing was compiled or run to show it.
+    project.file("app/src/lib.rs", &format!("{LIBRARY}\n"));
+    run(store.of(&mut project.belljar(&["check"]))).ok();
+    assert_eq!(shown(&expand(&[]).ok()), shown(&first));
+
+    // A part of it.
+    let calls = |args: &[&str]| -> Vec<String> {
+        let json = expand(&[&["--format", "json"], args].concat()).ok().stdout;
+        let call = |line: &str| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            let word = |key: &str| line[key].as_str().unwrap_or("-").to_owned();
+            format!("{} {} {}", word("macro"), word("item"), line["level"])
+        };
+        json.lines().map(call).collect()
+    };
+    assert_eq!(
+        calls(&[]),
+        [
+            "beside answer 0",
+            "calls answer 0",
+            "number answer 1",
+            "Hello models::User 0",
+            "odd models::inner::ODD 0"
+        ]
+    );
+    assert_eq!(calls(&["models"]), ["Hello models::User 0", "odd models::inner::ODD 0"]);
+    assert_eq!(calls(&["crate::models::inner"]), ["odd models::inner::ODD 0"]);
+    assert_eq!(calls(&["app::models::User"]), ["Hello models::User 0"]);
+    assert_eq!(calls(&["--macro", "number"]), ["number answer 1"]);
+    assert_eq!(calls(&["--macro", "mac"]).len(), 5);
+    assert_eq!(calls(&["--level", "one"]).len(), 4);
+    assert_eq!(calls(&["--crate", "app"]).len(), 5);
+    for (args, expected) in [
+        (
+            &["nowhere"][..],
+            "there is no `nowhere` in which a macro was called\nnext: choose of answer, models::",
+        ),
+        (&["--macro", "x"], "no macro `x` was called\nnext: choose of Hello, beside, calls, number, odd"),
+        (&["--crate", "x"], "no crate `x` is on record\nnext: choose of app"),
+        (
+            &["--test"],
+            "nothing is on record of what macros wrote here, in tests\nnext: compile it, with `cargo belljar test --no-run`",
+        ),
+    ] {
+        let stderr = expand(args).failed().stderr;
+        assert!(stderr.contains(expected), "{args:?}: {stderr}");
+    }
+    run(store.of(&mut project.belljar(&["test", "--no-run"]))).ok();
+    assert_eq!(calls(&["--test"]).len(), 5);
+
+    // Colours tell whose a token is, and only belljar's are there.
+    let coloured =
+        run(store.of(&mut project.belljar(&["expand", "models"])).env("CARGO_TERM_COLOR", "always"))
+            .ok()
+            .stdout;
+    assert!(coloured.contains("\u{1b}[4mUser\u{1b}[0m"), "{coloured:?}");
+    assert!(!coloured.contains("\u{1b}[31m") && !coloured.contains('\u{200b}'), "{coloured:?}");
+}
+
+#[test]
+fn a_call_that_failed_is_shown_as_that() {
+    let store = Store::with_toolchain();
+    let project = workspace();
+    project.file("app/src/lib.rs", "mac::panics!();\n");
+    run(store.of(&mut project.belljar(&["check"]))).failed();
+    let done = run(store.of(&mut project.belljar(&["expand"]))).ok();
+    insta::assert_snapshot!(shown(&done), @r"
+    // app 0.1.0, which did not compile
+
+    // app/src/lib.rs:1:1 panics! of mac 0.1.0 (DIGEST)
+    // it panicked: so �[31mmuch
+    ");
+}
+
+#[test]
+fn only_what_this_store_has_sealed_is_shown() {
+    let store = Store::with_toolchain();
+    let project = workspace();
+    run(store.of(&mut project.belljar(&["check"]))).ok();
+    let expand = || run(store.of(&mut project.belljar(&["expand"])));
+    let dir = project.root().join("target/belljar/written");
+    let files = support::files(&dir, |name| name.ends_with(".jsonl"));
+    let [path] = &files[..] else { panic!("{files:?}") };
+    let good = std::fs::read_to_string(path).unwrap();
+    for bad in [
+        good.replace("src/lib.rs", "src/lie.rs"),
+        good.replace("\"macro\":1", "\"macro\":0"),
+        good.lines().take(2).map(|line| format!("{line}\n")).collect(),
+        good[..good.len() - 5].to_owned(),
+        String::new(),
+    ] {
+        assert_ne!(bad, good);
+        std::fs::write(path, bad).unwrap();
+        let done = expand().failed();
+        assert!(
+            done.stderr.contains("jsonl can't be used: ") && done.stderr.contains("nothing is on record"),
+            "{}",
+            done.stderr
+        );
+    }
+    // Of another store, too.
+    std::fs::write(path, &good).unwrap();
+    expand().ok();
+    let other = Store::with_toolchain();
+    let done = run(other.of(&mut project.belljar(&["expand"]))).failed();
+    assert!(done.stderr.contains("it was not written with this store"), "{}", done.stderr);
+    // What is forgotten can't be shown, which is said.
+    run(store.of(&mut project.belljar(&["cache", "gc", "--max-size", "0"]))).ok();
+    let done = expand().ok();
+    assert!(
+        done.stdout.contains("is in belljar's store no more; compile the crate again"),
+        "{}",
+        done.stdout
+    );
+    // A link leads nowhere.
+    let outside = project.root().join("outside");
+    std::fs::rename(&dir, &outside).unwrap();
+    std::os::unix::fs::symlink(&outside, &dir).unwrap();
+    let done = expand().failed();
+    assert!(done.stderr.contains("is a symbolic link"), "{}", done.stderr);
+}
