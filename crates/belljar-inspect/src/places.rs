@@ -8,11 +8,20 @@ use std::path::{Path, PathBuf};
 use proc_macro2::{LineColumn, Span};
 use syn::spanned::Spanned;
 
+use crate::rust::THREAD;
+
 /// Files of one crate that are looked at: those of a large crate.
 const MAX_FILES: usize = 20_000;
 
 /// How deep modules nest that are looked at.
 const MAX_DEPTH: usize = 60;
+
+/// The longest file that is read.
+const MAX_FILE: u64 = 16 << 20;
+
+/// How deep the parser may call itself, at most, and room for that. Only what is used is taken.
+const MAX_NESTING: usize = 100_000;
+const STACK: usize = 1 << 30;
 
 /// The items of a crate, by where they are.
 #[derive(Debug, Clone, Default)]
@@ -34,11 +43,16 @@ impl Places {
     /// Those of the crate whose first file is `root`. A file that can't be read or parsed has none, nor have its modules.
     #[must_use]
     pub fn of(root: &Path) -> Self {
-        let mut places = Self::default();
-        let beside = root.parent().map(Path::to_owned).unwrap_or_default();
-        let mut seen = HashSet::new();
-        places.file(&mut seen, root, &beside, "", 0);
-        places
+        let find = || {
+            let mut places = Self::default();
+            let beside = root.parent().map(Path::to_owned).unwrap_or_default();
+            places.file(&mut HashSet::new(), root, &beside, "", 0);
+            places
+        };
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name(THREAD.to_owned()).stack_size(STACK);
+            thread.spawn_scoped(scope, find).ok().and_then(|finding| finding.join().ok()).unwrap_or_default()
+        })
     }
 
     /// The path of the innermost item around a place; `line` and `column` count from 1. The crate's root has an empty one.
@@ -65,8 +79,7 @@ impl Places {
         if depth > MAX_DEPTH || seen.len() >= MAX_FILES || !seen.insert(file.to_owned()) {
             return;
         }
-        let Ok(text) = std::fs::read_to_string(file) else { return };
-        let Some(parsed) = parsed(&text) else { return };
+        let Some(parsed) = source(file).and_then(|text| parsed(&text)) else { return };
         let end = LineColumn { line: usize::MAX, column: 0 };
         let from = LineColumn { line: 0, column: 0 };
         self.items.push(Item { file: file.to_owned(), from, to: end, path: path.to_owned() });
@@ -158,18 +171,43 @@ fn joined(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}::{name}") }
 }
 
-/// Parsed in a thread with room for it: sources may be somebody else's.
+/// A regular file's text.
+fn source(file: &Path) -> Option<String> {
+    let found = std::fs::metadata(file).ok()?;
+    (found.is_file() && found.len() <= MAX_FILE).then(|| std::fs::read_to_string(file).ok())?
+}
+
+/// Parsed, unless it may need more stack than there is: sources can be somebody else's.
 fn parsed(text: &str) -> Option<syn::File> {
-    let depth = text.bytes().scan(0_i64, |depth, byte| {
-        *depth += i64::from(matches!(byte, b'(' | b'[' | b'{' | b'<'));
-        *depth -= i64::from(matches!(byte, b')' | b']' | b'}' | b'>'));
-        Some(*depth)
-    });
-    // Nobody writes what nests so deep.
-    if depth.max().unwrap_or(0) > 2_000 {
-        return None;
+    (nesting(text) <= MAX_NESTING).then(|| syn::parse_file(text).ok())?
+}
+
+/// No parser of Rust calls itself deeper than this while it reads a text: it does so only for what it has begun and not ended.
+fn nesting(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let (mut begun, mut around, mut deepest) = (0_usize, 0_usize, 0);
+    let mut open: Vec<usize> = Vec::new();
+    for (at, byte) in bytes.iter().enumerate() {
+        match byte {
+            b' ' | b'\t' | b'\r' | b'\n' => continue,
+            b';' | b',' => begun = 0,
+            b'(' | b'[' | b'{' => {
+                open.push(begun);
+                around += begun + 1;
+                begun = 0;
+            }
+            b')' | b']' | b'}' => {
+                let before = open.pop().unwrap_or(0);
+                around = around.saturating_sub(before + 1);
+                // An item or a statement ends with its braces, but not what goes on with `else`.
+                let goes_on = *byte != b'}' || text[at + 1..].trim_start().starts_with("else");
+                begun = if goes_on { before + 1 } else { 0 };
+            }
+            _ => begun += 1,
+        }
+        deepest = deepest.max(around + begun);
     }
-    syn::parse_file(text).ok()
+    deepest
 }
 
 /// The name of a module's file, where it is given.

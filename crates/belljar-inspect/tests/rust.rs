@@ -197,9 +197,7 @@ fn nothing_shown_is_obeyed_by_a_terminal() {
         (Token::Literal("\"\u{1b}[2J\u{202e}\u{200b}\r\u{7}é\""), Origin::Given),
         (Token::Punct { ch: ';', joint: false }, Origin::Made),
     ]);
-    insta::assert_snapshot!(marked(&rust), @r#"
-    let _ = «"\u{1b}[2J\u{202e}\u{200b}\u{d}\u{7}é"» ;
-    "#);
+    insta::assert_snapshot!(marked(&rust), @r#"let _ = «"\u{1b}[2J\u{202e}\u{200b}\u{d}\u{7}é"» ;"#);
 }
 
 #[test]

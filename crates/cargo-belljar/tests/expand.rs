@@ -218,6 +218,9 @@ fn a_call_that_failed_is_shown_as_that() {
     let project = workspace();
     project.file("app/src/lib.rs", "mac::panics!();\n");
     run(store.of(&mut project.belljar(&["check"]))).failed();
+    let json = run(store.of(&mut project.belljar(&["expand", "--format", "json"]))).ok().stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["crate_failed"], &json["panicked"]), (&true.into(), &"so \u{1b}[31mmuch".into()));
     let done = run(store.of(&mut project.belljar(&["expand"]))).ok();
     insta::assert_snapshot!(shown(&done), @r"
     // app 0.1.0, which did not compile

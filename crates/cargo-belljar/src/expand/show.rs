@@ -162,7 +162,7 @@ struct Line<'a> {
     #[serde(rename = "crate")]
     crate_name: &'a str,
     test: bool,
-    failed: bool,
+    crate_failed: bool,
     #[serde(rename = "macro")]
     macro_name: &'a str,
     kind: Kind,
@@ -212,7 +212,7 @@ pub(super) fn json(
             calling_version: &header.version,
             crate_name: &header.crate_name,
             test: header.test,
-            failed: header.failed,
+            crate_failed: header.failed,
             macro_name: &of.name,
             kind: of.kind,
             package: &of.package,
