@@ -197,12 +197,7 @@ impl Cache {
     /// Keeps a call that is not to be remembered, under a name by which no call looks for one: so that what was compiled can be
     /// looked at.
     pub(crate) fn keep_to_be_seen(&self, request: &[u8], output: &[u8]) -> Option<EntryName> {
-        let mut hasher =
-            blake3::Hasher::new_derive_key("belljar 2026 name of an expansion that is not remembered");
-        for part in [request, output] {
-            hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
-        }
-        let key = *hasher.finalize().as_bytes();
+        let key = name_to_be_seen(request, output);
         let entry = Entry {
             conditions: Conditions::default(),
             made_by: made_by(&self.version),
@@ -218,6 +213,16 @@ impl Cache {
             EntryName { key, variant }
         })
     }
+}
+
+/// By what an expansion is found that is not remembered.
+fn name_to_be_seen(request: &[u8], output: &[u8]) -> [u8; 32] {
+    let mut hasher =
+        blake3::Hasher::new_derive_key("belljar 2026 name of an expansion that is not remembered");
+    for part in [request, output] {
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+    }
+    *hasher.finalize().as_bytes()
 }
 
 /// A digest of belljar's version, as far as expansions depend on it.

@@ -149,11 +149,13 @@ fn bytes(bytes: u64) -> String {
 }
 
 fn verify(mut rerun: Rerun, expansions: &Expansions) -> Result<ExitCode, CommandError> {
-    let (mut same, mut of_project, mut idle, mut failed) = (0_u64, 0_u64, 0_u64, 0_u64);
+    let (mut same, mut of_project, mut to_be_seen, mut idle, mut failed) =
+        (0_u64, 0_u64, 0_u64, 0_u64, 0_u64);
     let mut wrong = Vec::new();
     let damaged = expansions.each(|key, found| match rerun.again(key, &found.body) {
         Rechecked::Same => same += 1,
         Rechecked::OfProject => of_project += 1,
+        Rechecked::ToBeSeen => to_be_seen += 1,
         Rechecked::Idle => idle += 1,
         Rechecked::Failed(name, why) => {
             failed += 1;
@@ -180,6 +182,7 @@ fn verify(mut rerun: Rerun, expansions: &Expansions) -> Result<ExitCode, Command
         }
     };
     more(of_project, "depend on a project: `cargo belljar check --verify-cache=all` in it runs them");
+    more(to_be_seen, "are not remembered, only kept for `cargo belljar expand`: their macros run every time");
     more(idle, "are of macros whose module is gone, or of another version of belljar: no build uses them");
     more(damaged, "were damaged, and are forgotten: no build had used them");
     Ok(if wrong.is_empty() && failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

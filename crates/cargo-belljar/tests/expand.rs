@@ -231,6 +231,28 @@ fn a_call_that_failed_is_shown_as_that() {
 }
 
 #[test]
+fn what_is_not_remembered_is_kept_to_be_seen() {
+    let store = Store::with_toolchain();
+    let project = workspace();
+    project.file("belljar.toml", "mode = \"report\"\n");
+    run(store.of(&mut project.belljar(&["check"]))).ok();
+    let shown = run(store.of(&mut project.belljar(&["expand", "--macro", "number"]))).ok().stdout;
+    assert!(shown.contains("40 + (2)"), "{shown}");
+    let verified = run(store.of(&mut project.belljar(&["cache", "verify"]))).ok();
+    assert!(verified.stderr.contains("5 are not remembered, only kept for"), "{}", verified.stderr);
+    // Nor is it taken for what is.
+    run(project.program(std::path::Path::new("touch")).arg("app/src/lib.rs")).ok();
+    run(store.of(&mut project.belljar(&["check"]))).ok();
+    let stats = run(store.of(&mut project.belljar(&["cache", "stats"]))).ok().stdout;
+    assert!(stats.contains("remembered     0 (0 %)"), "{stats}");
+    // With nothing kept, there is nothing to see, and nothing of before.
+    project.file("app/src/lib.rs", &format!("{LIBRARY}\n"));
+    run(store.of(project.belljar(&["check"]).env("BELLJAR_CACHE", "off"))).ok();
+    let done = run(store.of(&mut project.belljar(&["expand"]))).failed();
+    assert!(done.stderr.contains("nothing is on record"), "{}", done.stderr);
+}
+
+#[test]
 fn only_what_this_store_has_sealed_is_shown() {
     let store = Store::with_toolchain();
     let project = workspace();

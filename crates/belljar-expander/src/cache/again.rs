@@ -21,6 +21,8 @@ pub enum Again {
     Different(Difference),
     /// It could not be run: a limit, a machine without memory.
     Failed(MacroName, String),
+    /// It is kept to be looked at: its macro is run every time.
+    ToBeSeen,
     /// It depends on a project: its files, its policy, its earlier calls. A build that verifies runs it.
     OfProject,
     /// Nobody has its module any more, or it is of another version of belljar: no build finds it.
@@ -58,6 +60,9 @@ impl Rerun {
         let conditions = &entry.conditions;
         if entry.made_by != super::made_by(&self.version) {
             return Again::Idle;
+        }
+        if super::name_to_be_seen(&request, &entry.output) == *key {
+            return Again::ToBeSeen;
         }
         if conditions.place.is_some() || conditions.variables.is_some() || !conditions.values.is_empty() {
             return Again::OfProject;
