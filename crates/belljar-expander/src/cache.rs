@@ -43,9 +43,6 @@ const SOURCES: &str = env!("BELLJAR_EXPANDER_SOURCES");
 /// The longest entry that is kept, in bytes before it is compressed.
 pub(crate) const MAX_ENTRY: usize = 8 << 20;
 
-/// The longest that is kept to be looked at.
-const MAX_SEEN: usize = 16 << 20;
-
 /// Remembered expansions, and how far they are trusted.
 #[derive(Debug, Clone)]
 pub struct Cache {
@@ -208,7 +205,7 @@ impl Cache {
             output: output.to_vec(),
         };
         let (bytes, variant) = (entry.to_bytes(), entry.conditions.digest());
-        (bytes.len() <= MAX_SEEN).then(|| {
+        (bytes.len() <= MAX_ENTRY).then(|| {
             self.expansions.keep(&key, &variant, &bytes);
             EntryName { key, variant }
         })

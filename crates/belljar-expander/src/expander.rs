@@ -334,7 +334,7 @@ impl Expander {
         let of_record = match &ended {
             Ok(Outcome::Done(output)) => {
                 let to_be_seen = || self.config.cache.as_ref()?.keep_to_be_seen(request, output);
-                Some(record::Ended::Wrote(kept.or_else(to_be_seen)))
+                Some(record::Ended::Wrote { digest: blake3::hash(output), kept: kept.or_else(to_be_seen) })
             }
             Ok(Outcome::Panicked(message)) => Some(record::Ended::Panicked(message.clone())),
             Err(Ended::Failed(error)) => Some(record::Ended::Failed(error.to_string())),

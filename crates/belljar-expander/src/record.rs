@@ -22,6 +22,9 @@ const CALLS: usize = 50;
 /// Calls of one compilation that are on record one by one. Further ones are only counted.
 pub const EXPANSIONS: usize = 1 << 20;
 
+/// Bytes of a message that are on record.
+const MESSAGE: usize = 4 << 10;
+
 /// Where a macro was called. Lines and columns count from 1, columns in characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallSite {
@@ -110,8 +113,13 @@ pub struct Expansion {
 /// What came of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
-    /// An output. What it is found by in the store, if it is kept there.
-    Wrote(Option<EntryName>),
+    /// An output.
+    Wrote {
+        /// Of its bytes, as the compiler was handed them.
+        digest: blake3::Hash,
+        /// What it is found by in the store, if it is kept there.
+        kept: Option<EntryName>,
+    },
     Panicked(Option<String>),
     Failed(String),
 }
@@ -217,7 +225,13 @@ impl Recorder {
             recorded.macros.push((MacroName::of(expand), ModuleDigest::from_bytes(expand.module)));
             recorded.macros.len() - 1
         });
-        recorded.expansions.push(expansion(macro_at));
+        let mut expansion = expansion(macro_at);
+        if let Ended::Panicked(Some(text)) | Ended::Failed(text) = &mut expansion.ended
+            && text.len() > MESSAGE
+        {
+            text.truncate(text.floor_char_boundary(MESSAGE));
+        }
+        recorded.expansions.push(expansion);
     }
 
     /// Adds that a call did not do what was remembered of it.

@@ -19,11 +19,14 @@ pub struct Written {
 }
 
 impl Written {
-    /// What the store has under that name: `None` if it has nothing any more.
+    /// What the store has under that name, if it is the output of that digest. `None` if it has nothing any more, or another one.
     #[must_use]
-    pub fn find(expansions: &Expansions, name: &EntryName) -> Option<Self> {
+    pub fn find(expansions: &Expansions, name: &EntryName, digest: blake3::Hash) -> Option<Self> {
         let found = expansions.find(&name.key).find(|found| found.variant == name.variant)?;
         let entry = Entry::read(&found.body).ok()?;
+        if blake3::hash(&entry.output) != digest {
+            return None;
+        }
         let expand = Expand::read(&entry.request).ok()?;
         Some(Self {
             macro_name: MacroName::of(&expand),
@@ -42,11 +45,5 @@ impl Written {
     /// What it wrote, in order. An error is more than can be shown.
     pub fn tokens(&self) -> Result<Vec<(Token<'_>, Origin)>, Malformed> {
         flat::output(&self.input, &self.output)
-    }
-
-    /// A digest of what the compiler was handed.
-    #[must_use]
-    pub fn digest(&self) -> blake3::Hash {
-        blake3::hash(&self.output)
     }
 }

@@ -34,7 +34,7 @@ pub enum Origin {
 }
 
 /// The most tokens that are put in a row.
-const MAX: usize = 8 << 20;
+const MAX: usize = 2 << 20;
 
 /// The tokens of all streams of an input: that of a derive or function, an attribute's arguments and item.
 pub fn input(bytes: &[u8]) -> Result<Vec<Vec<Token<'_>>>, Malformed> {

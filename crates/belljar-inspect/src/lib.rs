@@ -10,6 +10,7 @@
 //! that nobody can read them: whatever is in them, what comes out is text with nothing in it that a terminal obeys.
 
 pub mod flat;
+mod nesting;
 mod places;
 mod rust;
 

@@ -2,13 +2,14 @@
 //!
 //! Sources are read as they are now. Where they have changed since, places are those of now; what can't be found has none.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use proc_macro2::{LineColumn, Span};
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 
-use crate::rust::THREAD;
+use crate::nesting::{self, STACK, THREAD};
 
 /// Files of one crate that are looked at: those of a large crate.
 const MAX_FILES: usize = 20_000;
@@ -19,20 +20,18 @@ const MAX_DEPTH: usize = 60;
 /// The longest file that is read.
 const MAX_FILE: u64 = 16 << 20;
 
-/// How deep the parser may call itself, at most, and room for that. Only what is used is taken.
-const MAX_NESTING: usize = 100_000;
-const STACK: usize = 1 << 30;
+/// Bytes of all files that are read.
+const MAX_BYTES: u64 = 256 << 20;
 
 /// The items of a crate, by where they are.
 #[derive(Debug, Clone, Default)]
 pub struct Places {
-    /// Outer ones before those in them.
-    items: Vec<Item>,
+    /// For each file its place in the order of modules, and its items, outer ones before those in them.
+    files: HashMap<PathBuf, (usize, Vec<Item>)>,
 }
 
 #[derive(Debug, Clone)]
 struct Item {
-    file: PathBuf,
     from: LineColumn,
     to: LineColumn,
     /// From the crate's root, with `::` between.
@@ -46,7 +45,14 @@ impl Places {
         let find = || {
             let mut places = Self::default();
             let beside = root.parent().map(Path::to_owned).unwrap_or_default();
-            places.file(&mut HashSet::new(), root, &beside, "", 0);
+            let whole = Module { file: root.to_owned(), beside, path: String::new(), depth: 0 };
+            let (mut seen, mut next) = (Seen::default(), vec![whole]);
+            while let Some(module) = next.pop() {
+                let declared = places.add(&mut seen, &module);
+                next.extend(declared.into_iter().rev());
+                // The places of its tokens have been taken; what remembers them would keep every text.
+                proc_macro2::extra::invalidate_current_thread_spans();
+            }
             places
         };
         std::thread::scope(|scope| {
@@ -60,42 +66,35 @@ impl Places {
     pub fn path(&self, file: &Path, line: u32, column: u32) -> Option<&str> {
         let at = LineColumn { line: line as usize, column: (column as usize).saturating_sub(1) };
         let around = |item: &&Item| {
-            let Item { file: of, from, to, .. } = item;
-            of == file
-                && (from.line, from.column) <= (at.line, at.column)
-                && (at.line, at.column) <= (to.line, to.column)
+            let Item { from, to, .. } = item;
+            (from.line, from.column) <= (at.line, at.column) && (at.line, at.column) <= (to.line, to.column)
         };
-        self.items.iter().rfind(around).map(|item| item.path.as_str())
+        let (_, items) = self.files.get(file)?;
+        items.iter().rfind(around).map(|item| item.path.as_str())
     }
 
     /// By which the crate's files are in the order of its modules; files that are none of its come last.
     #[must_use]
     pub fn order(&self, file: &Path) -> usize {
-        self.items.iter().position(|item| item.file == file).unwrap_or(self.items.len())
+        self.files.get(file).map_or(self.files.len(), |(order, _)| *order)
     }
 
-    /// `beside` is where files of modules are that this one declares.
-    fn file(&mut self, seen: &mut HashSet<PathBuf>, file: &Path, beside: &Path, path: &str, depth: usize) {
-        if depth > MAX_DEPTH || seen.len() >= MAX_FILES || !seen.insert(file.to_owned()) {
-            return;
-        }
-        let Some(parsed) = source(file).and_then(|text| parsed(&text)) else { return };
+    /// Adds the items of a file, and gives the modules that it declares in files of their own.
+    fn add(&mut self, seen: &mut Seen, module: &Module) -> Vec<Module> {
+        let mut declared = Vec::new();
+        let Some(parsed) = seen.source(&module.file).and_then(|text| parsed(&text)) else { return declared };
         let end = LineColumn { line: usize::MAX, column: 0 };
         let from = LineColumn { line: 0, column: 0 };
-        self.items.push(Item { file: file.to_owned(), from, to: end, path: path.to_owned() });
-        self.items(seen, &parsed.items, file, beside, path, depth);
+        let order = self.files.len();
+        let whole = Item { from, to: end, path: module.path.clone() };
+        self.files.insert(module.file.clone(), (order, vec![whole]));
+        self.items(&parsed.items, module, false, &mut declared);
+        declared
     }
 
-    fn items(
-        &mut self,
-        seen: &mut HashSet<PathBuf>,
-        items: &[syn::Item],
-        file: &Path,
-        beside: &Path,
-        path: &str,
-        depth: usize,
-    ) {
-        if depth > MAX_DEPTH {
+    fn items(&mut self, items: &[syn::Item], module: &Module, is_inline: bool, declared: &mut Vec<Module>) {
+        let Module { file, beside, path, depth } = module;
+        if *depth > MAX_DEPTH {
             return;
         }
         for item in items {
@@ -104,45 +103,45 @@ impl Places {
             self.push(file, item.span(), &path);
             match item {
                 syn::Item::Mod(module) => {
-                    let named = named_file(&module.attrs);
-                    match (&module.content, named) {
+                    let depth = depth + 1;
+                    let (file, beside) = match (&module.content, named_file(&module.attrs)) {
                         (Some((_, items)), named) => {
                             let beside = beside.join(named.unwrap_or_else(|| PathBuf::from(&name)));
-                            self.items(seen, items, file, &beside, &path, depth + 1);
+                            let module = Module { file: file.clone(), beside, path, depth };
+                            self.items(items, &module, true, declared);
+                            continue;
                         }
-                        // Beside the file that says it, whatever module it is in: but for inline ones, where rustc has it
-                        // as here.
+                        // Beside the file that says it; in an inline module, where that has its own.
                         (None, Some(named)) => {
-                            let dir = file.parent().unwrap_or(beside);
+                            let dir = if is_inline { beside } else { file.parent().unwrap_or(beside) };
                             let file = dir.join(named);
                             let beside = file.parent().map(Path::to_owned).unwrap_or_default();
-                            self.file(seen, &file, &beside, &path, depth + 1);
+                            (file, beside)
                         }
                         (None, None) => {
                             let beside = beside.join(&name);
                             let plain = beside.with_extension("rs");
-                            let file = if plain.is_file() { plain } else { beside.join("mod.rs") };
-                            self.file(seen, &file, &beside, &path, depth + 1);
+                            (if plain.is_file() { plain } else { beside.join("mod.rs") }, beside)
                         }
-                    }
+                    };
+                    declared.push(Module { file, beside, path, depth });
                 }
                 syn::Item::Impl(of) => {
                     for member in &of.items {
                         let name = match member {
-                            syn::ImplItem::Fn(f) => Some(f.sig.ident.to_string()),
-                            syn::ImplItem::Const(c) => Some(c.ident.to_string()),
-                            syn::ImplItem::Type(t) => Some(t.ident.to_string()),
-                            _ => None,
+                            syn::ImplItem::Fn(f) => &f.sig.ident,
+                            syn::ImplItem::Const(c) => &c.ident,
+                            syn::ImplItem::Type(t) => &t.ident,
+                            _ => continue,
                         };
-                        if let Some(name) = name {
-                            self.push(file, member.span(), &joined(&path, &name));
-                        }
+                        self.push(file, member.span(), &joined(&path, &name.unraw().to_string()));
                     }
                 }
                 syn::Item::Trait(of) => {
                     for member in &of.items {
                         if let syn::TraitItem::Fn(f) = member {
-                            self.push(file, member.span(), &joined(&path, &f.sig.ident.to_string()));
+                            let name = f.sig.ident.unraw().to_string();
+                            self.push(file, member.span(), &joined(&path, &name));
                         }
                     }
                 }
@@ -152,12 +151,36 @@ impl Places {
     }
 
     fn push(&mut self, file: &Path, span: Span, path: &str) {
-        self.items.push(Item {
-            file: file.to_owned(),
-            from: span.start(),
-            to: span.end(),
-            path: path.to_owned(),
-        });
+        if let Some((_, items)) = self.files.get_mut(file) {
+            items.push(Item { from: span.start(), to: span.end(), path: path.to_owned() });
+        }
+    }
+}
+
+/// A module with a file of its own, or an inline one.
+struct Module {
+    file: PathBuf,
+    /// Where the files of modules are that it declares.
+    beside: PathBuf,
+    path: String,
+    depth: usize,
+}
+
+/// Files that were read.
+#[derive(Default)]
+struct Seen {
+    files: HashSet<PathBuf>,
+    bytes: u64,
+}
+
+impl Seen {
+    /// The text of a regular file that was not read before, under whatever name.
+    fn source(&mut self, file: &Path) -> Option<String> {
+        let found = std::fs::metadata(file).ok()?;
+        self.bytes = self.bytes.saturating_add(found.len());
+        let fits = found.is_file() && found.len() <= MAX_FILE && self.bytes <= MAX_BYTES;
+        let is_new = fits && self.files.len() < MAX_FILES && self.files.insert(file.canonicalize().ok()?);
+        is_new.then(|| std::fs::read_to_string(file).ok())?
     }
 }
 
@@ -171,43 +194,10 @@ fn joined(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}::{name}") }
 }
 
-/// A regular file's text.
-fn source(file: &Path) -> Option<String> {
-    let found = std::fs::metadata(file).ok()?;
-    (found.is_file() && found.len() <= MAX_FILE).then(|| std::fs::read_to_string(file).ok())?
-}
-
-/// Parsed, unless it may need more stack than there is: sources can be somebody else's.
+/// Parsed, unless it may need more stack than there is.
 fn parsed(text: &str) -> Option<syn::File> {
-    (nesting(text) <= MAX_NESTING).then(|| syn::parse_file(text).ok())?
-}
-
-/// No parser of Rust calls itself deeper than this while it reads a text: it does so only for what it has begun and not ended.
-fn nesting(text: &str) -> usize {
-    let bytes = text.as_bytes();
-    let (mut begun, mut around, mut deepest) = (0_usize, 0_usize, 0);
-    let mut open: Vec<usize> = Vec::new();
-    for (at, byte) in bytes.iter().enumerate() {
-        match byte {
-            b' ' | b'\t' | b'\r' | b'\n' => continue,
-            b';' | b',' => begun = 0,
-            b'(' | b'[' | b'{' => {
-                open.push(begun);
-                around += begun + 1;
-                begun = 0;
-            }
-            b')' | b']' | b'}' => {
-                let before = open.pop().unwrap_or(0);
-                around = around.saturating_sub(before + 1);
-                // An item or a statement ends with its braces, but not what goes on with `else`.
-                let goes_on = *byte != b'}' || text[at + 1..].trim_start().starts_with("else");
-                begun = if goes_on { before + 1 } else { 0 };
-            }
-            _ => begun += 1,
-        }
-        deepest = deepest.max(around + begun);
-    }
-    deepest
+    let tokens: proc_macro2::TokenStream = text.parse().ok()?;
+    (nesting::nesting(tokens) <= nesting::MAX).then(|| syn::parse_file(text).ok())?
 }
 
 /// The name of a module's file, where it is given.
@@ -239,5 +229,5 @@ fn name(item: &syn::Item) -> Option<String> {
         },
         _ => return None,
     };
-    Some(ident.to_string())
+    Some(ident.unraw().to_string())
 }

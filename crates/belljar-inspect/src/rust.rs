@@ -13,18 +13,16 @@ use belljar_wire::tokens::Delimiter;
 use proc_macro2::{TokenStream, TokenTree};
 
 use crate::flat::{Origin, Token};
+use crate::nesting::{self, STACK, THREAD};
 
 /// The longest row of tokens that is parsed. The parser's stack grows with what it reads.
 const MAX_PARSED: usize = 50_000;
 
-/// How deep what is parsed may nest. Each level is indented, so deeper ones make more text than anybody reads.
+/// How deep what is formatted may nest. Each level is indented, so deeper ones make more text than anybody reads.
 const MAX_DEPTH: usize = 250;
 
-/// Stack of the thread that parses: enough for the deepest that so many tokens can nest. Only what is used is taken.
-const STACK: usize = 1 << 30;
-
-/// How a thread is called that may panic: what can't be formatted is shown in another way.
-pub(crate) const THREAD: &str = "belljar formats";
+/// The longest text in which it is looked for keywords and literals.
+const MAX_CLASSED: usize = 1 << 20;
 
 /// What stands for `$crate` while it is parsed: an identifier that nobody writes.
 const CRATE: &str = "__belljar_dollar_crate__";
@@ -48,24 +46,33 @@ pub struct Rust {
 pub fn rust(tokens: &[(Token<'_>, Origin)]) -> Rust {
     let is_moderate = tokens.len() <= MAX_PARSED && depth(tokens) <= MAX_DEPTH;
     let formatted = is_moderate.then(|| in_a_thread(tokens)).flatten();
-    let rust = formatted.unwrap_or_else(|| plain(tokens));
-    without_odd(rust)
+    without_odd(formatted.unwrap_or_else(|| plain(tokens)))
 }
 
 /// How deep groups nest, and what stands between `<` and `>` as if it were a group.
 fn depth(tokens: &[(Token<'_>, Origin)]) -> usize {
-    let (mut groups, mut angles, mut deepest) = (0_usize, 0_usize, 0);
+    // The angles that are open, of each group that is.
+    let mut levels = vec![0_usize];
+    let (mut open, mut deepest) = (0_usize, 0);
+    let mut is_arrow = false;
     for (token, _) in tokens {
-        match token {
-            Token::Open(_) => groups += 1,
-            Token::Close(_) => groups = groups.saturating_sub(1),
-            Token::Punct { ch: '<', .. } => angles += 1,
-            Token::Punct { ch: '>', .. } => angles = angles.saturating_sub(1),
+        match (token, levels.last_mut()) {
+            (Token::Open(_), _) => levels.push(0),
+            (Token::Close(_), _) => open -= levels.pop().unwrap_or(0).min(open),
+            (Token::Punct { ch: '<', .. }, Some(level)) => {
+                *level += 1;
+                open += 1;
+            }
+            (Token::Punct { ch: '>', .. }, Some(level)) if *level > 0 && !is_arrow => {
+                *level -= 1;
+                open -= 1;
+            }
             // Comparisons and shifts end with the statement.
-            Token::Punct { ch: ';', .. } => angles = 0,
+            (Token::Punct { ch: ';', .. }, Some(level)) => open -= std::mem::take(level),
             _ => {}
         }
-        deepest = deepest.max(groups + angles);
+        is_arrow = matches!(token, Token::Punct { ch: '-' | '=', joint: true });
+        deepest = deepest.max(levels.len() + open);
     }
     deepest
 }
@@ -88,14 +95,27 @@ pub fn quiet_panics() {
 }
 
 fn formatted(tokens: &[(Token<'_>, Origin)]) -> Option<Rust> {
+    // What stands for `$crate` must stand for nothing else.
+    let is_taken = |token: &Token<'_>| match token {
+        Token::Ident { text, .. } | Token::Literal(text) => text.contains(CRATE),
+        _ => false,
+    };
+    if tokens.iter().any(|(token, _)| is_taken(token)) {
+        return None;
+    }
     let stream = stream(tokens)?;
+    if nesting::nesting(stream.clone()) > nesting::MAX {
+        return None;
+    }
     let text = as_items(&stream)
         .or_else(|| within(&format!("fn {AROUND}()"), &stream))
         .or_else(|| within(&format!("impl {AROUND}"), &stream))
         .or_else(|| within(&format!("trait {AROUND}"), &stream))
         .or_else(|| as_type(&stream))?;
     let made = origins(&text, tokens)?;
-    Some(Rust { text, made, is_formatted: true })
+    Some(changed(Rust { text, made, is_formatted: true }, |rest| {
+        rest.starts_with(CRATE).then(|| (CRATE.len(), "$crate".to_owned()))
+    }))
 }
 
 fn as_items(stream: &TokenStream) -> Option<String> {
@@ -108,8 +128,28 @@ fn within(head: &str, stream: &TokenStream) -> Option<String> {
     item.extend([TokenTree::from(proc_macro2::Group::new(proc_macro2::Delimiter::Brace, stream.clone()))]);
     let text = as_items(&item)?;
     let (_, rest) = text.split_once("{\n")?;
-    let inner = rest.strip_suffix("}\n")?;
-    Some(inner.lines().map(|line| format!("{}\n", line.strip_prefix("    ").unwrap_or(line))).collect())
+    Some(dedented(rest.strip_suffix("}\n")?))
+}
+
+/// With four spaces less before each line, but for lines that begin within a token.
+fn dedented(text: &str) -> String {
+    let parts = parts(text).unwrap_or_default();
+    let mut long = parts
+        .into_iter()
+        .map(|part| part.range)
+        .filter(|range| text[range.clone()].contains('\n'))
+        .peekable();
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        while long.peek().is_some_and(|range| range.end <= at) {
+            long.next();
+        }
+        let is_within = long.peek().is_some_and(|range| range.start < at);
+        out.push_str(if is_within { line } else { line.strip_prefix("    ").unwrap_or(line) });
+        at += line.len();
+    }
+    out
 }
 
 fn as_type(stream: &TokenStream) -> Option<String> {
@@ -177,25 +217,53 @@ fn delimiters(delimiter: Delimiter) -> Option<(char, char)> {
     }
 }
 
-/// How far it is looked for a token that the formatter has added or left out: it does so with commas, semicolons, parentheses.
-const AHEAD: usize = 8;
+/// What the formatter adds or leaves out where it means the same.
+fn is_free(text: &str) -> bool {
+    matches!(text, "," | ";" | "(" | ")" | "{" | "}")
+}
 
-/// Which parts of a formatted text the macro has made.
+/// Which parts of a formatted text the macro has made. `None` if it is not the text of these tokens, whatever the formatter has made
+/// of them: then what is shown would not be what is compiled.
 fn origins(text: &str, tokens: &[(Token<'_>, Origin)]) -> Option<Vec<Range<usize>>> {
     let parts = parts(text)?;
-    let tokens: Vec<(String, Origin)> =
-        tokens.iter().filter_map(|(token, origin)| Some((text_of(*token)?, *origin))).collect();
-    let mut made: Vec<Range<usize>> = Vec::new();
-    let mut at = 0;
-    let mut origin = Origin::Made;
-    let mut covered = 0;
-    for part in parts {
-        let ahead = tokens.get(at..).unwrap_or_default().iter().take(AHEAD);
-        if let Some(skipped) = ahead.map(|(token, _)| token).position(|token| *token == part.text) {
-            at += skipped;
-            origin = tokens[at].1;
-            at += 1;
+    let mut flat: Vec<(String, Origin)> = Vec::with_capacity(tokens.len());
+    for (token, origin) in tokens {
+        let Some(text) = text_of(*token) else { continue };
+        match (token, text.strip_prefix('-')) {
+            // One token for a macro, two for a lexer.
+            (Token::Literal(_), Some(positive)) => {
+                flat.extend([("-".to_owned(), *origin), (positive.to_owned(), *origin)]);
+            }
+            _ => flat.push((text, *origin)),
         }
+    }
+    let mut made: Vec<Range<usize>> = Vec::new();
+    let mut flat = flat.iter().peekable();
+    let (mut origin, mut covered) = (Origin::Made, 0);
+    // The last tokens before, for doc comments.
+    let mut before = ["", ""];
+    for (n, part) in parts.iter().enumerate() {
+        let next = |text: &str| parts.get(n + 1).is_some_and(|part| part.text == text);
+        loop {
+            let Some((token, of)) = flat.peek() else {
+                if is_free(&part.text) { break } else { return None }
+            };
+            let is_doc = before == ["doc", "="] && is_same_doc(token, &part.text);
+            // What is free on both sides may be another one.
+            let is_added = is_free(&part.text) && *token != part.text && next(token) && !is_free(token);
+            if *token == part.text || is_doc {
+                origin = *of;
+                flat.next();
+                break;
+            }
+            match (is_free(token), is_free(&part.text)) {
+                _ if is_added => break,
+                (true, _) => drop(flat.next()),
+                (false, true) => break,
+                (false, false) => return None,
+            }
+        }
+        before = [before[1], &part.text];
         // A doc comment is several tokens in one place. What the formatter has added is of whoever wrote what is before it.
         if origin == Origin::Made && part.range.start >= covered {
             match made.last_mut() {
@@ -205,7 +273,14 @@ fn origins(text: &str, tokens: &[(Token<'_>, Origin)]) -> Option<Vec<Range<usize
         }
         covered = covered.max(part.range.end);
     }
-    Some(made)
+    flat.all(|(token, _)| is_free(token)).then_some(made)
+}
+
+/// Whether two literals are the same documentation: it is written in another form as a comment, and without space around it.
+fn is_same_doc(a: &str, b: &str) -> bool {
+    let value =
+        |text: &str| syn::parse_str::<syn::LitStr>(text).ok().map(|text| text.value().trim().to_owned());
+    value(a).is_some_and(|a| value(b) == Some(a))
 }
 
 /// A token of a text.
@@ -268,6 +343,9 @@ const KEYWORDS: [&str; 39] = [
 #[must_use]
 pub fn classes(text: &str) -> Vec<(Range<usize>, Class)> {
     let mut classes: Vec<(Range<usize>, Class)> = Vec::new();
+    if text.len() > MAX_CLASSED {
+        return classes;
+    }
     for Part { text: part, range } in parts(text).unwrap_or_default() {
         if classes.last().is_some_and(|(last, _)| range.start < last.end) {
             continue;
@@ -282,6 +360,8 @@ pub fn classes(text: &str) -> Vec<(Range<usize>, Class)> {
             classes.push((range, Class::Literal));
         }
     }
+    // Else all texts would be kept, for their places.
+    proc_macro2::extra::invalidate_current_thread_spans();
     classes
 }
 
@@ -294,6 +374,8 @@ fn plain(tokens: &[(Token<'_>, Origin)]) -> Rust {
     let (mut depth, mut begins, mut joins) = (0_usize, true, true);
     for (token, origin) in tokens {
         let Some(text) = text_of(*token) else { continue };
+        let text =
+            if *token == (Token::Ident { text: "$crate", raw: false }) { "$crate".to_owned() } else { text };
         if matches!(token, Token::Close(Delimiter::Brace)) {
             depth = depth.saturating_sub(1);
             if !begins {
@@ -329,16 +411,24 @@ fn plain(tokens: &[(Token<'_>, Origin)]) -> Rust {
     rust
 }
 
-/// Puts `$crate` back, and what a terminal would obey, or nobody would see, as an escape: ranges move along.
+/// With an escape for what a terminal would obey, or nobody would see.
 fn without_odd(rust: Rust) -> Rust {
-    let Rust { text, made, is_formatted } = rust;
-    if !text.contains(CRATE) && !text.chars().any(is_odd) {
-        return Rust { text, made, is_formatted };
+    if !rust.text.chars().any(is_odd) {
+        return rust;
     }
+    changed(rust, |rest| {
+        let c = rest.chars().next().filter(|c| is_odd(*c))?;
+        Some((c.len_utf8(), c.escape_unicode().to_string()))
+    })
+}
+
+/// With other texts in some places: `change` says of what begins a rest how long it is, and what is there instead. Ranges move along.
+fn changed(rust: Rust, change: impl Fn(&str) -> Option<(usize, String)>) -> Rust {
+    let Rust { text, made, is_formatted } = rust;
     let mut out = String::with_capacity(text.len());
-    // Where each byte of the old text is in the new one, as far as a range begins or ends there.
     let mut bounds: Vec<usize> = made.iter().flat_map(|range| [range.start, range.end]).collect();
     bounds.dedup();
+    // Where each of them is in the new text.
     let mut moved = std::collections::HashMap::new();
     let mut wanted = bounds.into_iter().peekable();
     let mut at = 0;
@@ -347,18 +437,17 @@ fn without_odd(rust: Rust) -> Rust {
             moved.extend(wanted.next().map(|bound| (bound, out.len())));
         }
         let rest = &text[at..];
-        if rest.starts_with(CRATE) {
-            out.push_str("$crate");
-            at += CRATE.len();
-            continue;
-        }
         let Some(c) = rest.chars().next() else { break };
-        if is_odd(c) {
-            out.extend(c.escape_unicode());
-        } else {
-            out.push(c);
+        match change(rest) {
+            Some((len, other)) => {
+                out.push_str(&other);
+                at += len;
+            }
+            None => {
+                out.push(c);
+                at += c.len_utf8();
+            }
         }
-        at += c.len_utf8();
     }
     let place = |bound: usize| moved.get(&bound).copied().unwrap_or(out.len());
     let made = made.iter().map(|range| place(range.start)..place(range.end)).collect();

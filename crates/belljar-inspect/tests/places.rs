@@ -19,7 +19,7 @@ fn items_of_all_modules_are_found() {
     let dir = crate_of(&[
         (
             "src/main.rs",
-            "mod plain;\nmod folder;\n#[path = \"else/where.rs\"]\nmod named;\nmod inline { mod deep;\nfn é() {} }\nfn main() {\n    a!();\n}\nb!();\n",
+            "mod plain;\nmod folder;\n#[path = \"else/where.rs\"]\nmod named;\nmod inline { mod deep; #[path = \"other.rs\"] mod odd; mod r#type;\nfn é() {} }\nfn main() {\n    a!();\n}\nb!();\n",
         ),
         (
             "src/plain.rs",
@@ -30,6 +30,8 @@ fn items_of_all_modules_are_found() {
         ("src/folder/inner.rs", "enum E {}\n"),
         ("src/else/where.rs", "mod beside;\n"),
         ("src/else/beside.rs", "fn g() {}\n"),
+        ("src/inline/other.rs", "fn o() {}\n"),
+        ("src/inline/type.rs", "fn r#fn() {}\n"),
         ("src/inline/deep.rs", "#[derive(A)]\n#[b]\nunion U { a: u8 }\n"),
     ]);
     let places = Places::of(&dir.path().join("src/main.rs"));
@@ -45,6 +47,8 @@ fn items_of_all_modules_are_found() {
         ("src/else/beside.rs", 1, 4, Some("named::beside::g")),
         ("src/inline/deep.rs", 1, 10, Some("inline::deep::U")),
         ("src/inline/deep.rs", 2, 1, Some("inline::deep::U")),
+        ("src/inline/other.rs", 1, 1, Some("inline::odd::o")),
+        ("src/inline/type.rs", 1, 1, Some("inline::type::fn")),
         ("src/nowhere.rs", 1, 1, None),
     ] {
         let file = dir.path().join(file);
@@ -65,19 +69,25 @@ fn what_cant_be_read_has_no_places_and_does_no_harm() {
     let dir = crate_of(&[
         (
             "src/lib.rs",
-            "mod itself;\nmod deep;\nmod long;\nmod most;\nmod none;\n#[path = \"/dev/zero\"]\nmod zero;\nfn f() {}\n",
+            "mod itself;\nmod deep;\nmod long;\nmod most;\nmod generics;\nmod comments;\nmod more;\nmod closures;\nmod table;\nmod none;\n#[path = \"/dev/zero\"]\nmod zero;\nfn f() {}\n",
         ),
         ("src/itself.rs", "#[path = \"itself.rs\"]\nmod again;\n#[path = \"lib.rs\"]\nmod whole;\n"),
         ("src/deep.rs", &deep),
         ("src/long.rs", &long),
         ("src/most.rs", &most),
+        ("src/generics.rs", &format!("type T = {}u8", "A<u8,".repeat(200_000))),
+        ("src/comments.rs", &format!("const A: bool = {}a;", "!/*;*/".repeat(200_000))),
+        ("src/more.rs", &format!("const A: bool = {}a;", "!/*)*/".repeat(200_000))),
+        ("src/closures.rs", &format!("const A: bool = {}a;", "|a,b|".repeat(100_000))),
+        ("src/table.rs", &format!("const A: &[u8] = &[{}];\nfn after() {{}}\n", "1, ".repeat(200_000))),
         ("src/none.rs", "fn {"),
     ]);
     let places = Places::of(&dir.path().join("src/lib.rs"));
-    assert_eq!(places.path(&dir.path().join("src/lib.rs"), 8, 1), Some("f"));
+    assert_eq!(places.path(&dir.path().join("src/lib.rs"), 13, 1), Some("f"));
     assert_eq!(places.path(&dir.path().join("src/deep.rs"), 1, 1), None);
     assert_eq!(places.path(&dir.path().join("src/long.rs"), 1, 1), None);
     assert_eq!(places.path(&dir.path().join("src/most.rs"), 1, 50_000), Some("most::f"));
+    assert_eq!(places.path(&dir.path().join("src/table.rs"), 2, 1), Some("table::after"));
     assert_eq!(Places::of(Path::new("/dev/zero")).path(Path::new("/dev/zero"), 1, 1), None);
 }
 

@@ -216,6 +216,48 @@ fn the_crate_of_a_macro_is_written_as_the_compiler_writes_it() {
     assert_eq!(marked(&rust), "use $crate::«a»;\n");
 }
 
+/// The formatter may add and leave out what means the same, and nothing may hide behind that.
+#[test]
+fn what_is_shown_is_all_that_was_written() {
+    // An attribute that would be shown as a comment, what is left out of an enum, and generics without any.
+    for text in ["#[comment = \"gone\"] fn f() {}", "enum E { pub A }", "impl A<> for B {}"] {
+        let rust = shown(text);
+        assert!(!rust.is_formatted || !rust.text.contains("gone"), "{rust:?}");
+        let row = Row::of(text);
+        for (text, ..) in row.tokens.iter().filter(|(text, ..)| text.len() > 1) {
+            assert!(rust.text.contains(text.trim_matches('"')), "{text} in {rust:?}");
+        }
+    }
+    let exact = shown("enum E { pub A }");
+    assert_eq!((exact.is_formatted, exact.text.as_str()), (false, "enum E {\n    pub A\n}\n"));
+    // A given comma where one was added hides no tokens before it.
+    let mut row = Row::of("struct S { a: u8 } fn evil(x: T, y: U) {}");
+    let comma = row.tokens.iter().position(|(text, ..)| text == ",").unwrap();
+    row.tokens[comma].2 = Origin::Given;
+    assert!(
+        marked(&rust(&row.tokens())).contains("}\nfn evil(x: T«,» y: U) {}"),
+        "{}",
+        marked(&rust(&row.tokens()))
+    );
+    // Nor does a name that stands for another one.
+    for text in ["__belljar_dollar_crate__::a();", "const A: &str = \"__belljar_dollar_crate__\";"] {
+        let rust = shown(text);
+        assert!(!rust.is_formatted && !rust.text.contains("$crate"), "{rust:?}");
+    }
+    assert!(marked(&shown("const A: i8 = -1; fn f() { g_a(-2.5f32) }")).contains("«a»(-2.5f32)"));
+}
+
+#[test]
+fn the_lines_of_a_literal_stay_as_they_are() {
+    let rust = shown("let q = \"SELECT\n    a\n        b\"; f(r#\"\n    c\"#);");
+    assert!(rust.is_formatted);
+    assert!(
+        rust.text.contains("\"SELECT\n    a\n        b\"") && rust.text.contains("r#\"\n    c\"#"),
+        "{}",
+        rust.text
+    );
+}
+
 #[test]
 fn a_text_that_is_no_token_is_shown_unformatted() {
     let rust = rust(&[(Token::Ident { text: "a b", raw: false }, Origin::Made)]);
@@ -266,6 +308,27 @@ fn however_deep_it_nests_it_is_shown() {
             9_000,
         ),
         many(&[ident("a"), punct('+', false)], 24_000),
+        many(&[punct('-', false), ident("return"), ident("a"), punct('=', false)], 12_000),
+        // Arrows are no angles, and a length in an array ends none.
+        [
+            vec![ident("type"), ident("A"), punct('=', false)],
+            many(
+                &[
+                    ident("B"),
+                    punct('<', false),
+                    ident("fn"),
+                    (Token::Open(Delimiter::Parenthesis), Origin::Made),
+                    (Token::Close(Delimiter::Parenthesis), Origin::Made),
+                    punct('-', true),
+                    punct('>', false),
+                ],
+                7_000,
+            ),
+            vec![ident("C")],
+            many(&[punct('>', true)], 7_000),
+            vec![punct(';', false)],
+        ]
+        .concat(),
         many(&[ident("a"), punct('.', false)], 24_000),
         many(&[ident("mod"), ident("a"), (Token::Open(Delimiter::Brace), Origin::Made)], 12_000),
         many(&[ident("a")], 1_000_000),

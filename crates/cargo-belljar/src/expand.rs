@@ -23,8 +23,7 @@ use camino::Utf8Path;
 use crate::build::{self, CommandError};
 use crate::refused::plain;
 use crate::report;
-use crate::written::{self, Call, Header, Macro, Unit};
-use pager::Pager;
+use crate::written::{self, Call, Macro, Of, Unit};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Expand {
@@ -124,19 +123,18 @@ impl Expand {
             .map_err(|source| ExpandError::Read { source })?;
         unreadable.iter().for_each(report::warning);
         let units = self.chosen(units, &workspace)?;
-        let shown = self.calls(&units)?;
         belljar_inspect::quiet_panics();
+        let shown = self.calls(&units)?;
         let find = |call: &Call| match call.ended {
-            belljar_expander::Ended::Wrote(Some(name)) => Written::find(&expansions, &name),
+            belljar_expander::Ended::Wrote { digest, kept: Some(name) } => {
+                Written::find(&expansions, &name, digest)
+            }
             _ => None,
         };
         let result = match self.format {
             Format::Json => show::json(&shown, find, &mut anstream::stdout().lock()),
             Format::Text if self.no_pager => show::text(&shown, find, &mut anstream::stdout().lock()),
-            Format::Text => Pager::start().and_then(|mut pager| {
-                let written = show::text(&shown, find, &mut pager.out());
-                pager.end().and(written)
-            }),
+            Format::Text => pager::show(|mut out| show::text(&shown, find, &mut out)),
         };
         match result {
             // Whoever reads it has read enough.
@@ -147,13 +145,13 @@ impl Expand {
 
     /// Of each crate that is asked for, the newest.
     fn chosen(&self, units: Vec<Unit>, workspace: &Workspace) -> Result<Vec<Unit>, ExpandError> {
-        let names: BTreeSet<String> = units.iter().map(|unit| plain(&unit.header.package)).collect();
+        let names: BTreeSet<String> = units.iter().map(|unit| plain(&unit.header.of.package)).collect();
         let mut newest: BTreeMap<_, Unit> = BTreeMap::new();
         for unit in units {
-            let Header { package, version, crate_name, root, test, .. } = &unit.header;
+            let Of { package, version, crate_name, root, test, .. } = &unit.header.of;
             let of = (package.clone(), version.clone(), crate_name.clone(), root.clone(), *test);
             let wanted = match &self.crates[..] {
-                [] => is_of(workspace, &unit.header),
+                [] => is_of(workspace, &unit.header.of),
                 crates => crates.iter().any(|name| is_named(name, [package, crate_name])),
             };
             if !wanted || *test != self.test {
@@ -178,7 +176,7 @@ impl Expand {
     fn calls<'a>(&self, units: &'a [Unit]) -> Result<Vec<Shown<'a>>, ExpandError> {
         let mut all = Vec::new();
         for unit in units {
-            let places = Places::of(unit.header.root.as_std_path());
+            let places = Places::of(unit.header.of.root.as_std_path());
             all.extend(in_order(unit, &places));
         }
         if self.level == Level::One {
@@ -194,19 +192,21 @@ impl Expand {
             self.macros.is_empty() || self.macros.iter().any(|name| is_macro(name, shown.macro_of()))
         });
         if let Some(path) = &self.path {
-            let names = units.iter().map(|unit| unit.header.crate_name.as_str()).chain(["crate"]);
-            let within = |path: &str| {
-                names.clone().find_map(|name| Some(path.strip_prefix(name)?.strip_prefix("::")?.to_owned()))
-            };
-            let wanted = within(path).unwrap_or_else(|| path.clone());
             let known = all.iter().filter_map(|shown| shown.item.as_deref()).map(plain).collect();
-            all.retain(|shown| shown.item.as_deref().is_some_and(|item| is_in(item, &wanted)));
+            all.retain(|shown| shown.item.as_deref().is_some_and(|item| is_at(item, path, shown.unit)));
             if all.is_empty() {
                 return Err(ExpandError::NoPath { path: plain(path), known: one_of(known) });
             }
         }
         Ok(all)
     }
+}
+
+/// Whether an item is that of a path, or in it. The path may begin with the crate's name, or `crate`.
+fn is_at(item: &str, path: &str, unit: &Unit) -> bool {
+    let whole = ["crate", unit.header.of.crate_name.as_str()];
+    let within = whole.iter().find_map(|name| path.strip_prefix(name)?.strip_prefix("::"));
+    is_in(item, path) || within.is_some_and(|path| is_in(item, path)) || whole.contains(&path)
 }
 
 fn is_named(name: &str, candidates: [&str; 2]) -> bool {
@@ -218,9 +218,9 @@ fn is_macro(name: &str, of: &Macro) -> bool {
 }
 
 /// Whether a unit is of a package of the workspace.
-fn is_of(workspace: &Workspace, header: &Header) -> bool {
-    let built = |dir: &Utf8Path| header.root.starts_with(dir);
-    header.root.starts_with(&workspace.root) && !workspace.built_in().into_iter().any(built)
+fn is_of(workspace: &Workspace, of: &Of) -> bool {
+    let built = |dir: &Utf8Path| of.root.starts_with(dir);
+    of.root.starts_with(&workspace.root) && !workspace.built_in().into_iter().any(built)
 }
 
 /// What there is to choose from.
@@ -245,7 +245,7 @@ fn in_order<'a>(unit: &'a Unit, places: &Places) -> Vec<Shown<'a>> {
             None => in_source.push(n),
         }
     }
-    let file = |call: &Call| call.site.as_ref().map(|site| unit.header.cwd.join(&site.file));
+    let file = |call: &Call| call.site.as_ref().map(|site| unit.header.of.cwd.join(&site.file));
     in_source.sort_by_cached_key(|&n| {
         let call = &unit.calls[n];
         let site = call.site.as_ref().map(|site| (site.line, site.column));
@@ -265,23 +265,34 @@ fn in_order<'a>(unit: &'a Unit, places: &Places) -> Vec<Shown<'a>> {
 }
 
 /// By which earlier call each one is written, if it is. What a macro writes stands where it was called, as the compiler has it; so
-/// a call that stands in an earlier one's place was written by that one, or stood in its arguments.
+/// a call that stands in an earlier one's place was written by that one, or stood in its arguments. Two calls of one macro in one
+/// place are of the same writer: what calls them is written in one place, and used in several (`macro_rules!`).
 fn writers(calls: &[Call]) -> Vec<Option<usize>> {
     let mut by_file: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    let writer = |(n, call): (usize, &'_ Call)| {
-        let site = call.site.as_ref()?;
-        let file: &str = calls[n].site.as_ref().map(|site| site.file.as_str())?;
-        let earlier = by_file.entry(file).or_default();
-        let writer = earlier
-            .iter()
-            .rev()
-            .take(MAX_LOOKED_AT)
-            .copied()
-            .find(|&other| calls[other].site.as_ref().is_some_and(|around| is_within(site, around)));
+    let mut firsts: BTreeMap<_, usize> = BTreeMap::new();
+    let mut writers: Vec<Option<usize>> = Vec::with_capacity(calls.len());
+    for (n, call) in calls.iter().enumerate() {
+        let Some(site) = &call.site else {
+            writers.push(None);
+            continue;
+        };
+        let earlier = by_file.entry(&site.file).or_default();
+        let around =
+            |&&other: &&usize| calls[other].site.as_ref().is_some_and(|around| is_within(site, around));
+        let last = earlier.iter().rev().take(MAX_LOOKED_AT).find(around).copied();
+        // Of those in the same place, the first is the one that has written the others.
+        let same = last.filter(|&last| calls[last].site.as_ref() == Some(site));
+        firsts.entry((site.file.as_str(), site.line, site.column, site.end)).or_insert(n);
+        let first =
+            same.and_then(|_| firsts.get(&(site.file.as_str(), site.line, site.column, site.end)).copied());
+        writers.push(match first {
+            Some(first) if calls[first].macro_at == call.macro_at => writers[first],
+            Some(first) => Some(first),
+            None => last,
+        });
         earlier.push(n);
-        writer
-    };
-    calls.iter().enumerate().map(writer).collect()
+    }
+    writers
 }
 
 /// Earlier calls of a file that are looked at for one around another: a macro's calls come soon after it.

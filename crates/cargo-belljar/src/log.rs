@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::build::CommandError;
 use crate::own_dir::OwnDir;
+use crate::refused::plain;
 
 /// Version of the format.
 const FORMAT: u32 = 2;
@@ -343,7 +344,8 @@ pub(crate) struct Logs {
 
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{path} can't be read as a log: {why}\n  what macros wanted there is not known; remove the file, and compile its crate again (`cargo clean -p …`)"
+    "{} can't be read as a log: {}\n  what macros wanted there is not known; remove the file, and compile its crate again (`cargo clean -p …`)",
+    plain(.path.as_str()), plain(.why)
 )]
 pub(crate) struct Unreadable {
     path: Utf8PathBuf,

@@ -18,6 +18,7 @@ mod expand;
 mod init;
 mod install;
 mod interrupt;
+mod json;
 mod log;
 mod other_wrapper;
 mod own_dir;

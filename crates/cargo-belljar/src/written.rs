@@ -8,7 +8,8 @@
 //! {"belljar_written":1,"build":"…","package":"web","version":"0.1.0","crate":"web","program":"rustc","test":false,
 //!  "root":"/ws/web/src/main.rs","cwd":"/ws","failed":false,"not_listed":0,
 //!  "macros":[{"kind":"derive","name":"Serialize","package":"serde_derive","version":"1.0.229","module":"84b0…"}]}
-//! {"macro":0,"file":"src/main.rs","at":[3,10,3,19],"how":"remembered","microseconds":41,"wrote":"<key><variant>"}
+//! {"macro":0,"file":"src/main.rs","at":[3,10,3,19],"how":"remembered","microseconds":41,
+//!  "wrote":{"digest":"…","kept":"<key><variant>"}}
 //! {"seal":"…"}
 //! ```
 //!
@@ -25,6 +26,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::own_dir::OwnDir;
+use crate::refused::plain;
 
 /// Version of the format.
 const FORMAT: u32 = 1;
@@ -37,10 +39,20 @@ const ENDING: &str = "jsonl";
 /// Goes into seals, so that no other digest of the store's is taken for one.
 const SEALED: &[u8] = b"belljar 2026 what macros wrote in a unit\0";
 
-/// Whose it is.
+/// The first line of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Header {
     belljar_written: u32,
+    #[serde(flatten)]
+    pub(crate) of: Of,
+    /// Calls that are not listed, because there were too many.
+    pub(crate) not_listed: u64,
+    pub(crate) macros: Vec<Macro>,
+}
+
+/// Whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Of {
     /// Names the run of cargo that compiled it, if one is known.
     pub(crate) build: Option<String>,
     /// The calling package.
@@ -58,9 +70,6 @@ pub(crate) struct Header {
     pub(crate) cwd: Utf8PathBuf,
     /// Whether the compiler failed.
     pub(crate) failed: bool,
-    /// Calls that are not listed, because there were too many.
-    pub(crate) not_listed: u64,
-    pub(crate) macros: Vec<Macro>,
 }
 
 /// A macro that was called.
@@ -148,8 +157,11 @@ enum HowWord {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum EndedWord {
-    /// What it is found by: key and variant, in hexadecimal digits. Nothing, if it is not kept.
-    Wrote(Option<String>),
+    Wrote {
+        digest: String,
+        /// What it is found by: key and variant, in hexadecimal digits. Nothing, if it is not kept.
+        kept: Option<String>,
+    },
     Panicked(Option<String>),
     Failed(String),
 }
@@ -173,9 +185,10 @@ impl Line {
             },
             microseconds: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             ended: match ended {
-                Ended::Wrote(kept) => EndedWord::Wrote(
-                    kept.map(|EntryName { key, variant }| format!("{}{}", hex(&key), hex(&variant))),
-                ),
+                Ended::Wrote { digest, kept } => EndedWord::Wrote {
+                    digest: digest.to_hex().to_string(),
+                    kept: kept.map(|EntryName { key, variant }| format!("{}{}", hex(&key), hex(&variant))),
+                },
                 Ended::Panicked(message) => EndedWord::Panicked(message.clone()),
                 Ended::Failed(text) => EndedWord::Failed(text.clone()),
             },
@@ -205,7 +218,10 @@ impl Line {
             },
             took: Duration::from_micros(self.microseconds),
             ended: match self.ended {
-                EndedWord::Wrote(kept_by) => Ended::Wrote(kept_by.map(kept).transpose()?),
+                EndedWord::Wrote { digest, kept: kept_by } => Ended::Wrote {
+                    digest: blake3::Hash::from_hex(digest).map_err(|e| e.to_string())?,
+                    kept: kept_by.map(kept).transpose()?,
+                },
                 EndedWord::Panicked(message) => Ended::Panicked(message),
                 EndedWord::Failed(text) => Ended::Failed(text),
             },
@@ -217,23 +233,8 @@ fn hex(digest: &[u8; 32]) -> String {
     blake3::Hash::from_bytes(*digest).to_hex().to_string()
 }
 
-/// What is known of a unit beside its macros' calls.
-#[derive(Debug, Clone)]
-pub(crate) struct Of {
-    pub(crate) build: Option<String>,
-    pub(crate) package: String,
-    pub(crate) version: String,
-    pub(crate) crate_name: String,
-    pub(crate) program: String,
-    pub(crate) test: bool,
-    pub(crate) root: Utf8PathBuf,
-    pub(crate) cwd: Utf8PathBuf,
-    pub(crate) failed: bool,
-}
-
 impl Header {
     fn new(of: Of, recorded: &Recorded) -> Self {
-        let Of { build, package, version, crate_name, program, test, root, cwd, failed } = of;
         let calls = recorded.calls.run + recorded.calls.remembered + recorded.calls.verified;
         let macros = recorded.macros.iter().map(|(name, module)| Macro {
             kind: match name.kind {
@@ -248,15 +249,7 @@ impl Header {
         });
         Self {
             belljar_written: FORMAT,
-            build,
-            package,
-            version,
-            crate_name,
-            program,
-            test,
-            root,
-            cwd,
-            failed,
+            of,
             not_listed: calls.saturating_sub(recorded.expansions.len() as u64),
             macros: macros.collect(),
         }
@@ -309,7 +302,8 @@ fn seal(expansions: &Expansions, bytes: &[u8]) -> Option<String> {
 /// A file that can't be read as what it should be.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{path} can't be used: {why}\n  what macros wrote there can't be shown; compile its crate again (`cargo clean -p …`, then `cargo belljar check`)"
+    "{} can't be used: {}\n  what macros wrote there can't be shown; remove the file, and have its crate compiled again (`cargo belljar clean -p …`)",
+    plain(.path.as_str()), plain(.why)
 )]
 pub(crate) struct Unreadable {
     path: Utf8PathBuf,
@@ -329,14 +323,16 @@ pub(crate) fn read<'d>(
             if Utf8Path::new(&name).extension() != Some(ENDING) {
                 continue;
             }
+            // A crate's file that is gone is compiled no more.
+            let is_there = |unit: &Unit| unit.header.of.root.exists();
             match read_file(&dir, &name, expansions) {
-                Ok(unit) => units.extend(unit),
+                Ok(unit) => units.extend(unit.filter(is_there)),
                 Err(why) => unreadable.push(Unreadable { path: dir.path(&name), why }),
             }
         }
     }
     let key = |unit: &Unit| {
-        let Header { package, version, crate_name, program, test, .. } = &unit.header;
+        let Of { package, version, crate_name, program, test, .. } = &unit.header.of;
         (package.clone(), version.clone(), crate_name.clone(), *test, program.clone(), unit.at)
     };
     units.sort_by_cached_key(key);

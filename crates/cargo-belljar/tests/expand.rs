@@ -230,6 +230,27 @@ fn a_call_that_failed_is_shown_as_that() {
     ");
 }
 
+/// The compiler names the place of what `macro_rules!` writes: the same for all that one writes.
+#[test]
+fn calls_of_one_place_are_no_calls_of_each_other() {
+    let store = Store::with_toolchain();
+    let project = workspace();
+    let library = "pub trait Hello { fn hello(&self) -> &'static str; }
+macro_rules! types { ($($name:ident)*) => { $(#[derive(mac::Hello)] pub struct $name;)* } }
+types!(A B);
+types!(C);
+pub const CALLED: u8 = mac::calls!();
+";
+    project.file("app/src/lib.rs", library);
+    run(store.of(&mut project.belljar(&["check"]))).ok();
+    let done = run(store.of(&mut project.belljar(&["expand", "--level", "one", "--format", "json"]))).ok();
+    let calls = |macro_name: &str| {
+        let of = format!("\"macro\":\"{macro_name}\"");
+        done.stdout.lines().filter(|line| line.contains(&of)).count()
+    };
+    assert_eq!((calls("Hello"), calls("calls"), calls("number")), (3, 1, 0), "{}", done.stdout);
+}
+
 #[test]
 fn what_is_not_remembered_is_kept_to_be_seen() {
     let store = Store::with_toolchain();
@@ -288,10 +309,23 @@ fn only_what_this_store_has_sealed_is_shown() {
     run(store.of(&mut project.belljar(&["cache", "gc", "--max-size", "0"]))).ok();
     let done = expand().ok();
     assert!(
-        done.stdout.contains("is in belljar's store no more; compile the crate again"),
+        done.stdout.contains("what it wrote is not in belljar's store; have the crate compiled again"),
         "{}",
         done.stdout
     );
+    run(store.of(&mut project.belljar(&["clean", "-p", "app"]))).ok();
+    run(store.of(&mut project.belljar(&["check"]))).ok();
+    assert!(expand().ok().stdout.contains("40 + (2)"));
+    // A name is shown as one.
+    let odd = dir.join("\u{1b}[31m\u{9b}x.jsonl");
+    std::fs::write(&odd, "").unwrap();
+    let done = expand().ok();
+    assert!(
+        done.stderr.contains("x.jsonl can't be used") && !done.stderr.contains(['\u{1b}', '\u{9b}']),
+        "{:?}",
+        done.stderr
+    );
+    std::fs::remove_file(odd).unwrap();
     // A link leads nowhere.
     let outside = project.root().join("outside");
     std::fs::rename(&dir, &outside).unwrap();

@@ -22,7 +22,7 @@ const DIGITS: usize = 12;
 
 /// Why there is nothing to show of a call that wrote something.
 const NOT_KEPT: &str = "what it wrote was not kept: it was too much, or nothing was to be remembered";
-const GONE: &str = "what it wrote is in belljar's store no more; compile the crate again to see it";
+const GONE: &str = "what it wrote is not in belljar's store; have the crate compiled again to see it (`cargo belljar clean -p …`)";
 
 /// All calls, as Rust with comments.
 pub(super) fn text(
@@ -32,17 +32,17 @@ pub(super) fn text(
 ) -> io::Result<()> {
     let mut last = None;
     for one in shown {
-        let header = &one.unit.header;
-        let of = (&header.package, &header.version, &header.root, header.test);
+        let calling = &one.unit.header.of;
+        let of = (&calling.package, &calling.version, &calling.root, calling.test);
         if last != Some(of) {
             let blank = if last.is_some() { "\n" } else { "" };
-            write!(out, "{blank}{CRATE}// {} {}", plain(&header.package), plain(&header.version))?;
-            let name = &header.crate_name;
-            if *name != header.package.replace('-', "_") {
+            write!(out, "{blank}{CRATE}// {} {}", plain(&calling.package), plain(&calling.version))?;
+            let name = &calling.crate_name;
+            if *name != calling.package.replace('-', "_") {
                 write!(out, " ({})", plain(name))?;
             }
-            let tests = if header.test { ", its tests" } else { "" };
-            let failed = if header.failed { ", which did not compile" } else { "" };
+            let tests = if calling.test { ", its tests" } else { "" };
+            let failed = if calling.failed { ", which did not compile" } else { "" };
             writeln!(out, "{tests}{failed}{CRATE:#}")?;
             last = Some(of);
         }
@@ -84,8 +84,8 @@ fn call(one: &Shown<'_>, find: impl Fn(&Call) -> Option<Written>, out: &mut impl
         Ended::Panicked(Some(message)) => say(&format!("it panicked: {message}")),
         Ended::Panicked(None) => say("it panicked"),
         Ended::Failed(why) => say(why),
-        Ended::Wrote(None) => say(NOT_KEPT),
-        Ended::Wrote(Some(_)) => match find(one.call) {
+        Ended::Wrote { kept: None, .. } => say(NOT_KEPT),
+        Ended::Wrote { kept: Some(_), .. } => match find(one.call) {
             None => say(GONE),
             Some(written) => match written.tokens() {
                 Err(more) => say(&format!("what it wrote can't be shown: {more}")),
@@ -103,7 +103,12 @@ fn code(rust: &Rust, indent: &str, out: &mut impl Write) -> io::Result<()> {
     let mut at = 0;
     for line in rust.text.split_inclusive('\n') {
         let end = at + line.len();
-        if !line.trim().is_empty() {
+        // A literal's lines stay as they are.
+        while classes.peek().is_some_and(|(range, _)| range.end <= at) {
+            classes.next();
+        }
+        let is_within = classes.peek().is_some_and(|(range, _)| range.start < at);
+        if !line.trim().is_empty() && !is_within {
             out.write_all(indent.as_bytes())?;
         }
         while at < end {
@@ -206,13 +211,13 @@ pub(super) fn json(
     out: &mut impl Write,
 ) -> io::Result<()> {
     for one in shown {
-        let (header, of, site) = (&one.unit.header, one.macro_of(), one.call.site.as_ref());
+        let (calling, of, site) = (&one.unit.header.of, one.macro_of(), one.call.site.as_ref());
         let line = Line {
-            calling_package: &header.package,
-            calling_version: &header.version,
-            crate_name: &header.crate_name,
-            test: header.test,
-            crate_failed: header.failed,
+            calling_package: &calling.package,
+            calling_version: &calling.version,
+            crate_name: &calling.crate_name,
+            test: calling.test,
+            crate_failed: calling.failed,
             macro_name: &of.name,
             kind: of.kind,
             package: &of.package,
@@ -233,8 +238,7 @@ pub(super) fn json(
             microseconds: u64::try_from(one.call.took.as_micros()).unwrap_or(u64::MAX),
             ended: came(one.call, &find),
         };
-        serde_json::to_writer(&mut *out, &line)?;
-        out.write_all(b"\n")?;
+        crate::json::line(&line, out)?;
     }
     Ok(())
 }
@@ -243,8 +247,8 @@ fn came<'a>(call: &'a Call, find: impl Fn(&Call) -> Option<Written>) -> Came<'a>
     match &call.ended {
         Ended::Panicked(message) => Came::Panicked(message.as_deref()),
         Ended::Failed(why) => Came::Failed(why),
-        Ended::Wrote(None) => Came::NotShown(NOT_KEPT.to_owned()),
-        Ended::Wrote(Some(_)) => match find(call) {
+        Ended::Wrote { kept: None, .. } => Came::NotShown(NOT_KEPT.to_owned()),
+        Ended::Wrote { digest, .. } => match find(call) {
             None => Came::NotShown(GONE.to_owned()),
             Some(written) => match written.tokens() {
                 Err(more) => Came::NotShown(format!("what it wrote can't be shown: {more}")),
@@ -254,7 +258,7 @@ fn came<'a>(call: &'a Call, find: impl Fn(&Call) -> Option<Written>) -> Came<'a>
                         text,
                         formatted: is_formatted,
                         made: made.into_iter().map(|range| (range.start, range.end)).collect(),
-                        digest: written.digest().to_hex().to_string(),
+                        digest: digest.to_hex().to_string(),
                     }
                 }
             },

@@ -203,8 +203,7 @@ fn json(logs: &[UnitLog], out: &mut impl Write) -> io::Result<()> {
                 build: header.build.as_deref(),
                 said,
             };
-            serde_json::to_writer(&mut *out, &line)?;
-            out.write_all(b"\n")?;
+            crate::json::line(&line, out)?;
         }
     }
     Ok(())

@@ -87,6 +87,10 @@ pub(crate) enum AfterwardsError {
     )]
     Write { path: Utf8PathBuf, source: io::Error },
     #[error(
+        "what the macros of this crate wrote can't be written down in {path}, so `cargo belljar expand` won't show it: {source}{}", advice(.source, "check the target directory's disk and rights")
+    )]
+    Record { path: Utf8PathBuf, source: io::Error },
+    #[error(
         "what the macros of this crate read can't be added to {path}: {source}\nnext: check the target directory's disk and rights"
     )]
     DepInfo { path: Utf8PathBuf, source: io::Error },
@@ -187,8 +191,11 @@ impl Compilation {
             let path = dir.join("log");
             self.log(&path, &recorded, succeeded)
                 .map_err(|source| AfterwardsError::Write { path, source })?;
-            self.write_down(dir, &recorded, expansions, succeeded)
-                .map_err(|source| AfterwardsError::Write { path: dir.clone(), source })?;
+            // It is only to be looked at: nobody's build fails for it.
+            if let Err(source) = self.write_down(dir, &recorded, expansions, succeeded) {
+                let path = dir.join("written");
+                report::warning(AfterwardsError::Record { path, source });
+            }
         }
         self.keep_differences(&recorded)?;
         if succeeded && !recorded.packages.is_empty() {
