@@ -238,14 +238,13 @@ fn origins(text: &str, tokens: &[(Token<'_>, Origin)]) -> Option<Vec<Range<usize
         }
     }
     let mut made: Vec<Range<usize>> = Vec::new();
-    let mut flat = flat.iter().peekable();
-    let (mut origin, mut covered) = (Origin::Made, 0);
+    let (mut at, mut origin, mut covered) = (0, Origin::Made, 0);
     // The last tokens before, for doc comments.
     let mut before = ["", ""];
     for (n, part) in parts.iter().enumerate() {
         let next = |text: &str| parts.get(n + 1).is_some_and(|part| part.text == text);
         loop {
-            let Some((token, of)) = flat.peek() else {
+            let Some((token, of)) = flat.get(at) else {
                 if is_free(&part.text) { break } else { return None }
             };
             let is_doc = before == ["doc", "="] && is_same_doc(token, &part.text);
@@ -253,12 +252,15 @@ fn origins(text: &str, tokens: &[(Token<'_>, Origin)]) -> Option<Vec<Range<usize
             let is_added = is_free(&part.text) && *token != part.text && next(token) && !is_free(token);
             if *token == part.text || is_doc {
                 origin = *of;
-                flat.next();
+                at += 1;
                 break;
             }
+            let is_empty = token == "<" && flat.get(at + 1).is_some_and(|(token, _)| token == ">");
             match (is_free(token), is_free(&part.text)) {
                 _ if is_added => break,
-                (true, _) => drop(flat.next()),
+                // Generics without any.
+                _ if is_empty => at += 2,
+                (true, _) => at += 1,
                 (false, true) => break,
                 (false, false) => return None,
             }
@@ -273,7 +275,7 @@ fn origins(text: &str, tokens: &[(Token<'_>, Origin)]) -> Option<Vec<Range<usize
         }
         covered = covered.max(part.range.end);
     }
-    flat.all(|(token, _)| is_free(token)).then_some(made)
+    flat.get(at..)?.iter().all(|(token, _)| is_free(token)).then_some(made)
 }
 
 /// Whether two literals are the same documentation: it is written in another form as a comment, and without space around it.

@@ -228,6 +228,7 @@ fn what_is_shown_is_all_that_was_written() {
             assert!(rust.text.contains(text.trim_matches('"')), "{text} in {rust:?}");
         }
     }
+    assert!(shown("impl A<> for B<> { fn f<>() -> C<> {} }").is_formatted);
     let exact = shown("enum E { pub A }");
     assert_eq!((exact.is_formatted, exact.text.as_str()), (false, "enum E {\n    pub A\n}\n"));
     // A given comma where one was added hides no tokens before it.
