@@ -196,10 +196,9 @@ fn lexed(text: &str) -> Option<TokenStream> {
     text.parse().ok()
 }
 
-/// A token's text in a row, as both sides of [`origins`] have it.
+/// A token's text. A group without delimiters has none.
 fn text_of(token: Token<'_>) -> Option<String> {
     Some(match token {
-        Token::Ident { text: "$crate", .. } => CRATE.to_owned(),
         Token::Ident { text, raw } => format!("{}{text}", if raw { "r#" } else { "" }),
         Token::Literal(text) => text.to_owned(),
         Token::Punct { ch, .. } => ch.to_string(),
@@ -230,6 +229,7 @@ fn origins(text: &str, tokens: &[(Token<'_>, Origin)]) -> Option<Vec<Range<usize
     for (token, origin) in tokens {
         let Some(text) = text_of(*token) else { continue };
         match (token, text.strip_prefix('-')) {
+            (Token::Ident { text: "$crate", .. }, _) => flat.push((CRATE.to_owned(), *origin)),
             // One token for a macro, two for a lexer.
             (Token::Literal(_), Some(positive)) => {
                 flat.extend([("-".to_owned(), *origin), (positive.to_owned(), *origin)]);
@@ -238,7 +238,7 @@ fn origins(text: &str, tokens: &[(Token<'_>, Origin)]) -> Option<Vec<Range<usize
         }
     }
     let mut made: Vec<Range<usize>> = Vec::new();
-    let (mut at, mut origin, mut covered) = (0, Origin::Made, 0);
+    let (mut at, mut origin) = (0, Origin::Made);
     // The last tokens before, for doc comments.
     let mut before = ["", ""];
     for (n, part) in parts.iter().enumerate() {
@@ -266,14 +266,17 @@ fn origins(text: &str, tokens: &[(Token<'_>, Origin)]) -> Option<Vec<Range<usize
             }
         }
         before = [before[1], &part.text];
-        // A doc comment is several tokens in one place. What the formatter has added is of whoever wrote what is before it.
-        if origin == Origin::Made && part.range.start >= covered {
+        // What the formatter has added is of whoever wrote what is before it. A doc comment is several tokens in one place: where the
+        // macro has made one of them, it has made the comment.
+        if origin == Origin::Made {
+            let covered = made.last().map_or(0, |last| last.end);
+            let range = part.range.start.max(covered)..part.range.end;
             match made.last_mut() {
-                Some(last) if last.end == part.range.start => last.end = part.range.end,
-                _ => made.push(part.range.clone()),
+                _ if range.is_empty() => {}
+                Some(last) if last.end == range.start => last.end = range.end,
+                _ => made.push(range),
             }
         }
-        covered = covered.max(part.range.end);
     }
     flat.get(at..)?.iter().all(|(token, _)| is_free(token)).then_some(made)
 }
@@ -307,13 +310,13 @@ fn parts(text: &str) -> Option<Vec<Part>> {
         let range = tree.span().byte_range();
         match tree {
             TokenTree::Group(group) => {
-                let delimiter = match group.delimiter() {
-                    proc_macro2::Delimiter::Parenthesis => Delimiter::Parenthesis,
-                    proc_macro2::Delimiter::Brace => Delimiter::Brace,
-                    proc_macro2::Delimiter::Bracket => Delimiter::Bracket,
-                    proc_macro2::Delimiter::None => Delimiter::None,
+                let (opening, close) = match group.delimiter() {
+                    proc_macro2::Delimiter::Parenthesis => ('(', ')'),
+                    proc_macro2::Delimiter::Brace => ('{', '}'),
+                    proc_macro2::Delimiter::Bracket => ('[', ']'),
+                    // No text has any.
+                    proc_macro2::Delimiter::None => return None,
                 };
-                let (opening, close) = delimiters(delimiter)?;
                 push(opening.to_string(), group.span_open().byte_range());
                 closing.push(Part { text: close.to_string(), range: group.span_close().byte_range() });
                 open.push(group.stream().into_iter());
@@ -376,8 +379,6 @@ fn plain(tokens: &[(Token<'_>, Origin)]) -> Rust {
     let (mut depth, mut begins, mut joins) = (0_usize, true, true);
     for (token, origin) in tokens {
         let Some(text) = text_of(*token) else { continue };
-        let text =
-            if *token == (Token::Ident { text: "$crate", raw: false }) { "$crate".to_owned() } else { text };
         if matches!(token, Token::Close(Delimiter::Brace)) {
             depth = depth.saturating_sub(1);
             if !begins {

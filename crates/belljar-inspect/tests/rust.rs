@@ -90,22 +90,17 @@ fn shown(text: &str) -> Rust {
 fn marked(rust: &Rust) -> String {
     let mut out = String::new();
     let mut at = 0;
-    for range in &rust.made {
+    for range in rust.made.iter().cloned().chain([rust.text.len()..rust.text.len()]) {
         let given = &rust.text[at..range.start];
-        match given.trim().is_empty() {
-            true => out.push_str(given),
-            false => {
-                let from = given.len() - given.trim_start().len();
-                let to = given.trim_end().len();
-                out.extend([&given[..from], "«", &given[from..to], "»", &given[to..]]);
+        let (before, after) = (given.len() - given.trim_start().len(), given.trim_end().len());
+        match given.get(before..after) {
+            Some(text) if !text.is_empty() => {
+                out.extend([&given[..before], "«", text, "»", &given[after..]]);
             }
+            _ => out.push_str(given),
         }
         out.push_str(&rust.text[range.clone()]);
         at = range.end;
-    }
-    match rust.text[at..].trim() {
-        "" => out.push_str(&rust.text[at..]),
-        given => out.extend(["«", given, "»\n"]),
     }
     out
 }
@@ -240,6 +235,12 @@ fn what_is_shown_is_all_that_was_written() {
         "{}",
         marked(&rust(&row.tokens()))
     );
+    // A comment in which a macro has made one token is the macro's.
+    let mut row = Row::of("#[doc = \" Says it.\"] fn f() {}");
+    for token in row.tokens.iter_mut().filter(|(_, kind, _)| !matches!(kind, Kind::Literal)) {
+        token.2 = Origin::Given;
+    }
+    assert_eq!(marked(&rust(&row.tokens())), "/// Says it.\n«fn f() {}»\n");
     // Nor does a name that stands for another one.
     for text in ["__belljar_dollar_crate__::a();", "const A: &str = \"__belljar_dollar_crate__\";"] {
         let rust = shown(text);

@@ -97,9 +97,7 @@ impl Allow {
         if self.user {
             return Ok(self.run_for_user()?);
         }
-        let manifest = self.manifest_path.iter();
-        let args = manifest.flat_map(|p| ["--manifest-path".into(), p.clone().into()]).collect();
-        let workspace = build::call("metadata", args)?.workspace()?;
+        let workspace = build::workspace_of(self.manifest_path.as_ref())?;
         let file = PolicyFile { path: workspace.root.join(FILE_NAME) };
         if self.from_log {
             return from_log(&file, &workspace);

@@ -163,6 +163,13 @@ pub(crate) fn call(subcommand: &str, args: Vec<OsString>) -> Result<CargoCall, C
     })
 }
 
+/// The workspace of a manifest, or of where the user is.
+pub(crate) fn workspace_of(manifest_path: Option<&impl AsRef<OsStr>>) -> Result<Workspace, CommandError> {
+    let args =
+        manifest_path.into_iter().flat_map(|path| ["--manifest-path".into(), path.as_ref().into()]).collect();
+    Ok(call("metadata", args)?.workspace()?)
+}
+
 pub(crate) fn cwd() -> Result<Utf8PathBuf, CommandError> {
     let dir = std::env::current_dir().map_err(|source| CommandError::Cwd { source })?;
     Utf8PathBuf::from_path_buf(dir).map_err(|_| {

@@ -21,6 +21,8 @@ use belljar_store::{Expansions, Store};
 use camino::Utf8Path;
 
 use crate::build::{self, CommandError};
+use crate::json::Format;
+use crate::log::is_named;
 use crate::refused::plain;
 use crate::report;
 use crate::written::{self, Call, Macro, Of, Unit};
@@ -59,14 +61,6 @@ enum Level {
     One,
     /// All calls
     All,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// Rust, for people
-    Text,
-    /// One JSON object a line
-    Json,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -114,9 +108,7 @@ impl Shown<'_> {
 
 impl Expand {
     pub(crate) fn run(self) -> Result<ExitCode, CommandError> {
-        let manifest_path = self.manifest_path.iter();
-        let args = manifest_path.flat_map(|p| ["--manifest-path".into(), p.clone().into()]).collect();
-        let workspace = build::call("metadata", args)?.workspace()?;
+        let workspace = build::workspace_of(self.manifest_path.as_ref())?;
         let expansions = Expansions::of(&Store::open_default()?);
         let dirs: Vec<_> = workspace.built_in().into_iter().map(|dir| dir.join("belljar")).collect();
         let (units, unreadable) = written::read(dirs.iter().map(AsRef::as_ref), &expansions)
@@ -145,7 +137,8 @@ impl Expand {
 
     /// Of each crate that is asked for, the newest.
     fn chosen(&self, units: Vec<Unit>, workspace: &Workspace) -> Result<Vec<Unit>, ExpandError> {
-        let names: BTreeSet<String> = units.iter().map(|unit| plain(&unit.header.of.package)).collect();
+        let of = units.iter().map(|unit| &unit.header.of).filter(|of| of.test == self.test);
+        let names: BTreeSet<String> = of.map(|of| plain(&of.package)).collect();
         let mut newest: BTreeMap<_, Unit> = BTreeMap::new();
         for unit in units {
             let Of { package, version, crate_name, root, test, .. } = &unit.header.of;
@@ -207,10 +200,6 @@ fn is_at(item: &str, path: &str, unit: &Unit) -> bool {
     let whole = ["crate", unit.header.of.crate_name.as_str()];
     let within = whole.iter().find_map(|name| path.strip_prefix(name)?.strip_prefix("::"));
     is_in(item, path) || within.is_some_and(|path| is_in(item, path)) || whole.contains(&path)
-}
-
-fn is_named(name: &str, candidates: [&str; 2]) -> bool {
-    candidates.iter().any(|candidate| candidate.replace('-', "_") == name.replace('-', "_"))
 }
 
 fn is_macro(name: &str, of: &Macro) -> bool {

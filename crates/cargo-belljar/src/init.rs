@@ -53,9 +53,7 @@ pub(crate) enum InitError {
 
 impl Init {
     pub(crate) fn run(self) -> Result<ExitCode, CommandError> {
-        let args =
-            self.manifest_path.iter().flat_map(|p| ["--manifest-path".into(), p.clone().into()]).collect();
-        let workspace = build::call("metadata", args)?.workspace()?;
+        let workspace = build::workspace_of(self.manifest_path.as_ref())?;
         let dir = workspace.root.join(".cargo");
         // cargo's older name wins where both exist, as in cargo itself.
         let old = dir.join("config");

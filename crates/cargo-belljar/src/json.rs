@@ -6,6 +6,15 @@ use belljar_inspect::is_odd;
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 
+/// How a command writes what it shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
 /// Writes characters as escapes that a terminal obeys or nobody sees. To whoever reads JSON they are the same.
 struct Plain(CompactFormatter);
 

@@ -359,6 +359,11 @@ pub(crate) fn of_build(dir: &Utf8Path, build: &str, since: SystemTime) -> Vec<Un
     logs
 }
 
+/// Whether a user means one of these by a name: packages are written with `-` where their crates have `_`.
+pub(crate) fn is_named(name: &str, candidates: [&str; 2]) -> bool {
+    candidates.iter().any(|candidate| candidate.replace('-', "_") == name.replace('-', "_"))
+}
+
 /// Where the logs are of what goes into this directory of cargo's.
 pub(crate) fn dir(target_dir: &Utf8Path) -> Utf8PathBuf {
     target_dir.join("belljar/log")

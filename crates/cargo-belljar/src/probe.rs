@@ -23,6 +23,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::build::{self, Build, CommandError};
+use crate::json::Format;
 use crate::own_dir::{self, OwnDir, advice};
 use crate::{interrupt, policy, report as output, stamps};
 use report::UnitReport;
@@ -76,20 +77,12 @@ pub(crate) struct Probe {
     /// Change only this; can be given several times
     #[arg(long = "with", value_name = "WHAT", value_enum)]
     with: Vec<Circumstance>,
-    /// How to write it
+    /// How to write it; as JSON, one object for each crate and version of the macro package
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
     /// Arguments for `cargo check`, which compiles the crates that call the macro
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CARGO ARGUMENTS")]
     cargo: Vec<OsString>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// For people
-    Text,
-    /// One JSON object a line: one for each crate and version of the macro package
-    Json,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -200,6 +200,8 @@ fn what_is_shown_is_what_was_compiled() {
         let stderr = expand(args).failed().stderr;
         assert!(stderr.contains(expected), "{args:?}: {stderr}");
     }
+    let untested = expand(&["--test", "--crate", "app"]).failed().stderr;
+    assert!(untested.contains("compile it, with `cargo belljar test --no-run`"), "{untested}");
     run(store.of(&mut project.belljar(&["test", "--no-run"]))).ok();
     assert_eq!(calls(&["--test"]).len(), 5);
 

@@ -71,8 +71,8 @@ impl Here {
     }
 }
 
-/// Sends one request, with where the macro is called, has `answer` answer each question, and waits for the end. `room` is where an expander's place stands, for
-/// when one has to be started.
+/// Sends one request, with where the macro is called before it, has `answer` answer each question, and waits for the end. `room` is
+/// where an expander's place stands, for when one has to be started.
 pub(crate) fn exchange(
     room: impl FnOnce() -> Vec<u8>,
     request: [&[u8]; 2],

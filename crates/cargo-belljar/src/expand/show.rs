@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::Shown;
 use crate::refused::plain;
-use crate::written::{Call, Kind};
+use crate::written::{Call, Kind, Unit};
 
 const CRATE: Style = Style::new().bold();
 const CALL: Style = AnsiColor::Cyan.on_default().bold();
@@ -48,18 +48,12 @@ pub(super) fn text(
         }
         call(one, &find, out)?;
     }
-    for unit in units(shown) {
-        if unit.header.not_listed > 0 {
-            writeln!(out, "\n// {} more calls are not on record", unit.header.not_listed)?;
-        }
+    let mut units: Vec<&Unit> = shown.iter().map(|one| one.unit).collect();
+    units.dedup_by(|a, b| std::ptr::eq(*a, *b));
+    for unit in units.into_iter().filter(|unit| unit.header.not_listed > 0) {
+        writeln!(out, "\n// {} more calls are not on record", unit.header.not_listed)?;
     }
     Ok(())
-}
-
-fn units<'a>(shown: &[Shown<'a>]) -> Vec<&'a crate::written::Unit> {
-    let mut units: Vec<&crate::written::Unit> = shown.iter().map(|one| one.unit).collect();
-    units.dedup_by(|a, b| std::ptr::eq(*a, *b));
-    units
 }
 
 fn call(one: &Shown<'_>, find: impl Fn(&Call) -> Option<Written>, out: &mut impl Write) -> io::Result<()> {

@@ -11,8 +11,9 @@ use belljar_policy::{Calling, Outcome, Policy, Request, Source, Used, unused};
 use camino::Utf8Path;
 use serde::Serialize;
 
-use super::{Entry, EntryKey, Header, Logs, NotKept, UnitLog};
+use super::{Entry, EntryKey, Header, Logs, NotKept, UnitLog, is_named};
 use crate::build::{self, CommandError};
+use crate::json::{self as lines, Format};
 use crate::refused::plain;
 use crate::wrapper::afterwards::SERVED;
 use crate::{policy, report};
@@ -37,14 +38,6 @@ pub(crate) struct Log {
     /// Path of the Cargo.toml of the project
     #[arg(long, value_name = "PATH")]
     manifest_path: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// For people
-    Text,
-    /// One JSON object a line
-    Json,
 }
 
 fn outcome(word: &str) -> Result<Outcome, String> {
@@ -85,9 +78,7 @@ enum Said<'a> {
 
 impl Log {
     pub(crate) fn run(self) -> Result<ExitCode, CommandError> {
-        let manifest_path = self.manifest_path.iter();
-        let args = manifest_path.flat_map(|p| ["--manifest-path".into(), p.clone().into()]).collect();
-        let workspace = build::call("metadata", args)?.workspace()?;
+        let workspace = build::workspace_of(self.manifest_path.as_ref())?;
         let logs = super::of_workspace(&workspace)?;
         let all = !self.last && self.macros.is_empty() && self.crates.is_empty() && self.outcome.is_empty();
         logs.warn();
@@ -121,9 +112,7 @@ impl Log {
     fn chosen(&self, mut logs: Vec<UnitLog>) -> Vec<UnitLog> {
         logs = if self.last { of_last_build(logs) } else { of_last_builds(logs) };
         let named = |names: &[String], candidates: [&str; 2]| {
-            let same =
-                |name: &String| candidates.iter().any(|c| c.replace('-', "_") == name.replace('-', "_"));
-            names.is_empty() || names.iter().any(same)
+            names.is_empty() || names.iter().any(|name| is_named(name, candidates))
         };
         logs.retain(|log| named(&self.crates, [&log.header.package, &log.header.crate_name]));
         for log in &mut logs {
@@ -203,7 +192,7 @@ fn json(logs: &[UnitLog], out: &mut impl Write) -> io::Result<()> {
                 build: header.build.as_deref(),
                 said,
             };
-            crate::json::line(&line, out)?;
+            lines::line(&line, out)?;
         }
     }
     Ok(())

@@ -114,8 +114,7 @@ pub(crate) fn read(dir: &Utf8Path) -> io::Result<Vec<UnitReport>> {
 
 pub(crate) fn json(found: &[UnitReport], out: &mut impl Write) -> io::Result<()> {
     for report in found {
-        serde_json::to_writer(&mut *out, report)?;
-        out.write_all(b"\n")?;
+        crate::json::line(report, out)?;
     }
     Ok(())
 }
