@@ -90,7 +90,8 @@ fn shown(text: &str) -> Rust {
 fn marked(rust: &Rust) -> String {
     let mut out = String::new();
     let mut at = 0;
-    for range in rust.made.iter().cloned().chain([rust.text.len()..rust.text.len()]) {
+    let end = std::iter::once(rust.text.len()..rust.text.len());
+    for range in rust.made.iter().cloned().chain(end) {
         let given = &rust.text[at..range.start];
         let (before, after) = (given.len() - given.trim_start().len(), given.trim_end().len());
         match given.get(before..after) {
