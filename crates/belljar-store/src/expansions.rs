@@ -247,14 +247,18 @@ impl Expansions {
         })
     }
 
-    /// Every entry with its key, one after the other; and how many are damaged. Damaged ones are forgotten.
+    /// Every entry with its key, one after the other; and how many are damaged. Damaged ones are forgotten by the time it
+    /// returns: what is kept under their keys afterwards stays.
     pub fn each(&self, mut one: impl FnMut(&[u8; 32], Found)) -> Result<u64, Problem> {
         self.settle();
         let mut damaged = 0;
         let mut after = 0;
         loop {
             let rows = self.required(|opened| opened.database.after(after, 16))?;
-            let Some(last) = rows.last() else { return Ok(damaged) };
+            let Some(last) = rows.last() else {
+                self.settle();
+                return Ok(damaged);
+            };
             after = last.id;
             for row in rows {
                 let body =
