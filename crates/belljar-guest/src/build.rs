@@ -25,6 +25,7 @@ use crate::key::Keyed;
 use crate::lock::Lockfile;
 use crate::manifest::{self, Manifest, WholeSyn};
 use crate::nested::{self, Nested};
+use crate::order::{self, Awaited};
 use crate::toolchain::{self, Sysroot, TARGET, Toolchain};
 use crate::{GuestError, Progress, module, overlay, prune, rewrite, scratch, trouble, unwind};
 
@@ -266,6 +267,7 @@ impl<'a> Builder<'a> {
                 config: outer.config.clone(),
                 offline: outer.offline,
                 log: outer.log.clone(),
+                awaited: 0,
             })
             .collect();
         // One by one: each can use those before it.
@@ -763,18 +765,28 @@ fn write_root(workspace: &Workspace, group: &[(Keyed, &GuestRequest)]) -> Result
 /// std) is run through most, and costs least to optimise. docs/bench.md has the numbers.
 const OPT_LEVEL: &str = "\"s\"";
 
-/// Lets cargo build these members only. A name such as `-p` takes could mean a dependency as well.
+/// Lets cargo build these members only, those first that most waits for. A name such as `-p` takes could mean a dependency as well.
 fn write_default_members(workspace: &Workspace, members: &[Member<'_>]) -> Result<(), GuestError> {
     let path = workspace.root.join("Cargo.toml");
     let io = |source| GuestError::File { path: path.clone(), source };
-    let text = std::fs::read_to_string(&path).map_err(io)?;
-    let names: Vec<String> = members.iter().map(|m| workspace.member_path(&m.request.name)).collect();
-    let rest = text.lines().filter(|l| !l.starts_with("default-members = ")).skip(1);
-    let mut new = format!("[workspace]\ndefault-members = {names:?}\n");
-    for line in rest {
-        let _ = writeln!(new, "{line}");
+    let awaited: Vec<_> = members
+        .iter()
+        .map(|m| Awaited { package: &m.request.name, dir: &m.dir, bytes: m.request.awaited })
+        .collect();
+    let order = order::write(&workspace.root, &awaited).map_err(io)?;
+    let mut doc: toml_edit::DocumentMut = std::fs::read_to_string(&path)
+        .and_then(|text| text.parse().map_err(std::io::Error::other))
+        .map_err(io)?;
+    let own = members.iter().map(|m| workspace.member_path(&m.request.name));
+    let order = order.into_iter().map(Utf8PathBuf::into_string);
+    let members: toml_edit::Array = own.chain(order.clone()).collect();
+    doc["workspace"]["default-members"] = toml_edit::value(members);
+    if let Some(all) = doc["workspace"]["members"].as_array_mut() {
+        // A batch before it may have written some.
+        all.retain(|member| member.as_str().is_some_and(|member| !order::is_one(member)));
+        all.extend(order);
     }
-    std::fs::write(&path, new).map_err(io)
+    std::fs::write(&path, doc.to_string()).map_err(io)
 }
 
 /// Packages by path can be put in others' places in more ways than the key knows of. What it doesn't know of must not get

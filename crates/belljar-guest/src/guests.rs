@@ -44,6 +44,8 @@ pub struct GuestRequest {
     pub offline: bool,
     /// Where it is written down what macros wanted that are used in the macro's own sources.
     pub log: Option<GuestLog>,
+    /// Bytes of the user's sources that can't be compiled without it: what most waits for is made first.
+    pub awaited: u64,
 }
 
 impl GuestRequest {
@@ -128,6 +130,13 @@ impl Guests {
     /// What is known of each, in the order of the requests: its record, or under which key it will be when it is made.
     pub fn each(&self) -> impl Iterator<Item = Result<&GuestRecord, &Promised>> {
         self.found.iter().map(|found| found.record.as_ref().ok_or(&found.promised))
+    }
+
+    /// Has those made first that most waits for: `bytes` has for each request how much can't be compiled without it.
+    pub fn make_first(&mut self, bytes: &[u64]) {
+        for (found, bytes) in self.found.iter_mut().zip(bytes) {
+            found.request.awaited = *bytes;
+        }
     }
 
     /// Builds those that the store did not have. Returns the records of all, in their order.

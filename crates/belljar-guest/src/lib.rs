@@ -27,6 +27,7 @@ mod lock;
 mod manifest;
 mod module;
 pub mod nested;
+mod order;
 mod overlay;
 mod progress;
 mod prune;

@@ -5,7 +5,7 @@
 //! without passing through a macro; what only macros reach is never linked, run or read by anything that is built
 //! natively, and is skipped.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
@@ -87,6 +87,10 @@ pub struct Plan {
     pub root_macros: Vec<String>,
     /// The packages of all crate roots that are compiled, sorted by crate root.
     pub packages: Vec<Package>,
+    /// For each macro the crate roots of what can't be compiled before it is made, those aside that are to be built for their own
+    /// sake. No part of what is written down.
+    #[serde(skip)]
+    pub awaited_by: Vec<Vec<Utf8PathBuf>>,
 }
 
 /// Whose a crate root is, as the unit graph says it.
@@ -108,6 +112,32 @@ impl Package {
         self.dir.clone().or_else(above)
     }
 }
+
+/// Bytes of Rust in a crate root's directory and those below, as far as it can be read.
+fn rust_beside(root: &Utf8Path) -> u64 {
+    let mut bytes = 0;
+    let mut next: Vec<_> = root.parent().map(Utf8Path::to_owned).into_iter().collect();
+    let mut looked = 0;
+    while let Some(dir) = next.pop() {
+        for entry in dir.read_dir_utf8().into_iter().flatten().flatten() {
+            looked += 1;
+            if looked > MOST_FILES {
+                return bytes;
+            }
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => next.push(entry.into_path()),
+                Ok(kind) if kind.is_file() && entry.path().extension() == Some("rs") => {
+                    bytes += entry.metadata().map_or(0, |metadata| metadata.len());
+                }
+                _ => {}
+            }
+        }
+    }
+    bytes
+}
+
+/// Files of one crate that are looked at to say how large it is.
+const MOST_FILES: usize = 2_000;
 
 /// The nearest `Cargo.toml` above a crate root.
 fn manifest_above(source: &Utf8Path) -> Option<Utf8PathBuf> {
@@ -202,6 +232,14 @@ impl Plan {
         of_source().find(|p| (p.name.as_str(), p.version.as_str()) == named).or_else(|| of_source().next())
     }
 
+    /// For each macro, how many bytes of Rust can't be compiled before it is made. Looks at the sources of all packages.
+    #[must_use]
+    pub fn awaited(&self) -> Vec<u64> {
+        let mut sizes: HashMap<&Utf8Path, u64> = HashMap::new();
+        let mut size = |root| *sizes.entry(root).or_insert_with(|| rust_beside(root));
+        self.awaited_by.iter().map(|roots| roots.iter().map(|root| size(root)).sum()).collect()
+    }
+
     /// Is this command line's unit one that only macros need?
     #[must_use]
     pub fn skips(&self, args: &RustcArgs, cwd: &Utf8Path) -> bool {
@@ -264,13 +302,20 @@ impl Graph {
             units.dedup();
             units
         };
-        let mut macros = Vec::new();
-        for i in self.dependencies_first() {
-            let unit = self.units[i].macro_unit();
-            macros.extend(unit.filter(|_| self.units[i].is_macro()));
+        let order = self.dependencies_first();
+        let mut macros: Vec<MacroUnit> = Vec::new();
+        let mut units_of: HashMap<MacroUnit, Vec<usize>> = HashMap::new();
+        for &i in &order {
+            let Some(unit) = self.units[i].macro_unit().filter(|_| self.units[i].is_macro()) else {
+                continue;
+            };
+            let units = units_of.entry(unit.clone()).or_default();
+            if units.is_empty() {
+                macros.push(unit);
+            }
+            units.push(i);
         }
-        let mut seen = HashSet::new();
-        macros.retain(|m: &MacroUnit| seen.insert(m.clone()));
+        let awaited_by = macros.iter().map(|unit| self.awaited_by(&order, &units_of[unit])).collect();
         let roots = self.roots.iter().map(|&i| &self.units[i]);
         let mut root_macros: Vec<String> = roots
             .filter(|u| u.target.kind.iter().any(|k| k == "proc-macro"))
@@ -286,7 +331,26 @@ impl Graph {
             macros,
             skipped: only_macros(&["lib", "rlib"]),
             skipped_build_scripts: only_macros(&["custom-build"]),
+            awaited_by,
         }
+    }
+
+    /// The crate roots of the units that depend on one of these, by whatever way, those of the roots aside. `order` has
+    /// dependencies first.
+    fn awaited_by(&self, order: &[usize], of: &[usize]) -> Vec<Utf8PathBuf> {
+        let mut waits = vec![false; self.units.len()];
+        of.iter().for_each(|&unit| waits[unit] = true);
+        let mut sources = BTreeSet::new();
+        for &i in order {
+            if !waits[i] && self.units[i].dependencies.iter().any(|d| waits[d.index]) {
+                waits[i] = true;
+                sources.insert(&self.units[i].target.src_path);
+            }
+        }
+        self.roots.iter().for_each(|&root| {
+            sources.remove(&self.units[root].target.src_path);
+        });
+        sources.into_iter().cloned().collect()
     }
 
     /// All units the roots reach, each behind those it depends on.
@@ -399,6 +463,30 @@ mod tests {
     }
 
     const MACRO: &str = "registry+https://example.org/index#mac@1.2.3";
+
+    #[test]
+    fn what_waits_for_a_macro_is_known_with_its_size() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = |name: &str, bytes: usize| {
+            let src = dir.path().join(name).join("src");
+            std::fs::create_dir_all(src.join("deeper")).unwrap();
+            std::fs::write(src.join("lib.rs"), vec![b' '; bytes]).unwrap();
+            std::fs::write(src.join("deeper/mod.rs"), b"1").unwrap();
+            std::fs::write(src.join("picture.svg"), b"no Rust").unwrap();
+            src.join("lib.rs").to_str().unwrap().to_owned()
+        };
+        let (app, user, over) = (source("app", 9_000), source("user", 100), source("over", 20));
+        let plan = plan(&[
+            unit("path+file:///app#0.1.0", "bin", "check", &app, &[1, 3, 4]),
+            unit("r#user@1.0.0", "lib", "check", &user, &[2]),
+            unit(MACRO, "proc-macro", "build", "/mac/lib.rs", &[]),
+            unit("r#over@1.0.0", "lib", "check", &over, &[1]),
+            unit("r#other_mac@1.0.0", "proc-macro", "build", "/other/lib.rs", &[]),
+        ]);
+        let names: Vec<_> = plan.macros.iter().map(|m| m.name.as_str()).collect();
+        // That which is built for its own sake waits for all of them.
+        assert_eq!((names, plan.awaited()), (vec!["mac", "other_mac"], vec![101 + 21, 0]));
+    }
 
     #[test]
     fn what_only_a_macro_reaches_is_skipped() {

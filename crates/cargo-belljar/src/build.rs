@@ -280,7 +280,10 @@ fn guests(
             Ok(GuestRequest { log: Some(log.clone()), ..request })
         })
         .collect::<Result<Vec<_>, CommandError>>()?;
-    Making::of(&store, &toolchain, &requests, quiet(&call.args))
+    let (found, making) = Making::of(&store, &toolchain, &requests, quiet(&call.args))?;
+    // Looked at only when something is to be made.
+    let making = making.map(|making| making.first(&plan.awaited()));
+    Ok((found, making))
 }
 
 fn request(
@@ -310,6 +313,7 @@ fn request(
         config: call.config(),
         offline: offline(&call.args),
         log: None,
+        awaited: 0,
     })
 }
 
@@ -360,6 +364,7 @@ pub(crate) fn guest_on_demand(
         offline: true,
         name: name.clone(),
         version,
+        awaited: 0,
     };
     interrupt::guard();
     // cargo keeps what is printed here as the unit's messages, and would show each step in every build from now on.

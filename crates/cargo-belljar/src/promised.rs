@@ -141,6 +141,12 @@ impl Making {
         Ok((found, is_needed.then_some(Self { guests, locks, quiet })))
     }
 
+    /// Has those made first that most waits for, which is said in bytes for each request.
+    pub(crate) fn first(mut self, awaited: &[u64]) -> Self {
+        self.guests.make_first(awaited);
+        self
+    }
+
     /// Makes them.
     pub(crate) fn make(self) -> Result<(), CommandError> {
         self.guests.make(&StatusLines::precompiling(self.quiet))?;

@@ -138,5 +138,6 @@ fn request(unit: &serde_json::Value, project: &Utf8Path) -> Option<GuestRequest>
         config: Vec::new(),
         offline: false,
         log: None,
+        awaited: 0,
     })
 }
