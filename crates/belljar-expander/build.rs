@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 fn main() {
     let mut files = Vec::new();
     // Where the other crates are not beside this one, their versions are part of its own.
-    for dir in ["src", "../belljar-wire/src", "../belljar-policy/src"] {
+    for dir in ["src", "../belljar-wire/src", "../belljar-policy/src", "../belljar-inspect/src"] {
         if Path::new(dir).is_dir() {
             println!("cargo::rerun-if-changed={dir}");
             sources(Path::new(dir), &mut files);

@@ -20,6 +20,7 @@ mod holds;
 
 use std::sync::Arc;
 
+use belljar_inspect::Findings;
 use belljar_policy::{Mode, Outcome, Request, Rules, SOURCE_DATE_EPOCH, describes_crate};
 use belljar_store::{Expansions, Found};
 
@@ -175,6 +176,7 @@ impl Cache {
             attempts: attempts.kept().iter().map(Wanted::of).collect(),
             printed: heard.printed,
             complains: call.complains,
+            findings: call.findings.clone(),
             output: output.to_vec(),
         };
         // One whose reason for an outcome can't be said again would never be taken for it.
@@ -193,7 +195,12 @@ impl Cache {
 
     /// Keeps a call that is not to be remembered, under a name by which no call looks for one: so that what was compiled can be
     /// looked at.
-    pub(crate) fn keep_to_be_seen(&self, request: &[u8], output: &[u8]) -> Option<EntryName> {
+    pub(crate) fn keep_to_be_seen(
+        &self,
+        request: &[u8],
+        output: &[u8],
+        findings: &Findings,
+    ) -> Option<EntryName> {
         let key = name_to_be_seen(request, output);
         let entry = Entry {
             conditions: Conditions::default(),
@@ -202,6 +209,7 @@ impl Cache {
             attempts: Vec::new(),
             printed: Vec::new(),
             complains: false,
+            findings: findings.clone(),
             output: output.to_vec(),
         };
         let (bytes, variant) = (entry.to_bytes(), entry.conditions.digest());
@@ -296,6 +304,7 @@ impl Call {
         self.observations =
             entry.conditions.observations.iter().cloned().chain(values).chain(absences).collect();
         self.complains = entry.complains;
+        self.findings = entry.findings.clone();
         Ok(())
     }
 }

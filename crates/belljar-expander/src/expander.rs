@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
+use belljar_inspect::{Findings, findings, flat};
 use belljar_policy::{Mode, Policy, Request, Rules};
 use belljar_store::{ModuleDigest, Store};
 use belljar_wire::Malformed;
@@ -333,8 +334,13 @@ impl Expander {
         };
         let of_record = match &ended {
             Ok(Outcome::Done(output)) => {
-                let to_be_seen = || self.config.cache.as_ref()?.keep_to_be_seen(request, output);
-                Some(record::Ended::Wrote { digest: blake3::hash(output), kept: kept.or_else(to_be_seen) })
+                let cache = self.config.cache.as_ref();
+                let to_be_seen = || cache?.keep_to_be_seen(request, output, &call.findings);
+                Some(record::Ended::Wrote {
+                    digest: blake3::hash(output),
+                    kept: kept.or_else(to_be_seen),
+                    kinds: call.findings.kinds,
+                })
             }
             Ok(Outcome::Panicked(message)) => Some(record::Ended::Panicked(message.clone())),
             Err(Ended::Failed(error)) => Some(record::Ended::Failed(error.to_string())),
@@ -517,7 +523,7 @@ impl Expander {
             wait(arguments.package);
             loaded = runtime.load(&self.config.store, arguments.module);
         }
-        match loaded {
+        let (outcome, mut call) = match loaded {
             Ok(loaded) => match remembering {
                 Some(whose) => {
                     let memory = self.kept.entry(whose).or_default();
@@ -528,7 +534,20 @@ impl Expander {
                 None => guest::run(runtime, &loaded, &mut None, false, call, arguments),
             },
             Err(error) => (Err(Stopped::Failed(error.into())), call),
+        };
+        if let Ok(Outcome::Done(output)) = &outcome {
+            call.findings = judge(arguments.input, output);
         }
+        (outcome, call)
+    }
+}
+
+/// What an output may do, looked at before the compiler has it.
+fn judge(input: &[u8], output: &[u8]) -> Findings {
+    match flat::output(input, output) {
+        Ok(tokens) => findings(&tokens),
+        // More than is looked at: that is a finding, too.
+        Err(more) => Findings::unreadable(&more.to_string()),
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use belljar_inspect::Findings;
 use belljar_policy::{Decision, Reason, Request, Rules};
 use belljar_store::ModuleDigest;
 use belljar_wire::Malformed;
@@ -110,6 +111,8 @@ pub(crate) struct Call {
     table: usize,
     /// Whether the macro writes a `compile_error!`: an expansion that fails in its own words.
     pub(crate) complains: bool,
+    /// What its output may do.
+    pub(crate) findings: Findings,
 }
 
 /// The macro by which a macro says what is wrong.
@@ -162,6 +165,7 @@ impl Call {
             waited: Duration::ZERO,
             printed: 0,
             complains: false,
+            findings: Findings::default(),
             table: 0,
         })
     }
@@ -201,6 +205,7 @@ impl Call {
             printed: 0,
             table: self.table,
             complains: false,
+            findings: Findings::default(),
         }
     }
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use belljar_inspect::Kinds;
 use belljar_policy::{Outcome, Reason, Request};
 use belljar_store::ModuleDigest;
 use belljar_wire::message::{Expand, Site};
@@ -119,6 +120,8 @@ pub enum Ended {
         digest: blake3::Hash,
         /// What it is found by in the store, if it is kept there.
         kept: Option<EntryName>,
+        /// What kinds of findings there are in it.
+        kinds: Kinds,
     },
     Panicked(Option<String>),
     Failed(String),

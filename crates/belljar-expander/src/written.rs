@@ -1,5 +1,6 @@
 //! What a macro was given and wrote in one call, as the store has it: the very bytes that the compiler was handed.
 
+use belljar_inspect::Findings;
 use belljar_inspect::flat::{self, Origin, Token};
 use belljar_store::{Expansions, ModuleDigest};
 use belljar_wire::Malformed;
@@ -16,6 +17,8 @@ pub struct Written {
     pub module: ModuleDigest,
     input: Vec<u8>,
     output: Vec<u8>,
+    /// What the output may do.
+    pub findings: Findings,
 }
 
 impl Written {
@@ -33,6 +36,7 @@ impl Written {
             module: ModuleDigest::from_bytes(expand.module),
             input: expand.input.to_vec(),
             output: entry.output,
+            findings: entry.findings,
         })
     }
 

@@ -1,6 +1,8 @@
 //! Tokens in a row: what a macro was given, or what it wrote with its references followed. Spans are left out; what is told of each
 //! token is whether it is one that the macro was given.
 
+use std::ops::Range;
+
 use belljar_wire::Malformed;
 use belljar_wire::bytes::Reader;
 use belljar_wire::tokens::{self, Delimiter, InTree, Input, OutTree, StreamAt};
@@ -27,8 +29,8 @@ pub enum Token<'a> {
 /// Whose a token of an output is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Origin {
-    /// It is one that the macro was given.
-    Given,
+    /// It is one that the macro was given: the one of that number, all streams of the input in a row.
+    Given(u32),
     /// The macro has made it, perhaps with the text of one that it was given.
     Made,
 }
@@ -40,7 +42,7 @@ const MAX: usize = 2 << 20;
 pub fn input(bytes: &[u8]) -> Result<Vec<Vec<Token<'_>>>, Malformed> {
     let input = Input::read(bytes)?;
     let flat = Flat::of(bytes, &input.streams, input.handles)?;
-    Ok((0..input.streams.len()).map(|number| flat.stream(number).to_vec()).collect())
+    Ok((0..input.streams.len()).map(|number| flat.tokens(|flat| flat.stream(number)).to_vec()).collect())
 }
 
 /// The tokens of an output, each with whose it is. Both have been checked before; what does not fit all the same is an error.
@@ -62,7 +64,10 @@ pub fn output<'a>(input: &'a [u8], output: &'a [u8]) -> Result<Vec<(Token<'a>, O
         if out.len() > MAX {
             return Err(Malformed { expected: "fewer tokens", at: r.pos() });
         }
-        let mut given = |tokens: &[Token<'a>]| out.extend(tokens.iter().map(|token| (*token, Origin::Given)));
+        let mut given = |range: Range<usize>| {
+            let tokens = flat.tokens.get(range.clone()).unwrap_or_default();
+            out.extend((range.start as u32..).zip(tokens).map(|(at, token)| (*token, Origin::Given(at))));
+        };
         match tokens::read_out(&mut r, streams.handles, derived)? {
             OutTree::RefTree(handle) => given(flat.tree(handle)),
             OutTree::RefContents(handle) => given(flat.contents(handle)),
@@ -71,9 +76,13 @@ pub fn output<'a>(input: &'a [u8], output: &'a [u8]) -> Result<Vec<(Token<'a>, O
                 let stream = tokens::read_stream(&mut Reader::new(bytes), 0)?;
                 lexed.push(Flat::of(bytes, &[stream], stream.handles)?);
             }
-            OutTree::LexedTree { text, handle } => made(&mut out, of(&lexed, text)?.tree(handle)),
-            OutTree::LexedContents { text, handle } => made(&mut out, of(&lexed, text)?.contents(handle)),
-            OutTree::LexedStream { text } => made(&mut out, of(&lexed, text)?.stream(0)),
+            OutTree::LexedTree { text, handle } => {
+                made(&mut out, of(&lexed, text)?.tokens(|flat| flat.tree(handle)))
+            }
+            OutTree::LexedContents { text, handle } => {
+                made(&mut out, of(&lexed, text)?.tokens(|flat| flat.contents(handle)))
+            }
+            OutTree::LexedStream { text } => made(&mut out, of(&lexed, text)?.tokens(|flat| flat.stream(0))),
             OutTree::Ident { text, raw, .. } => made(&mut out, &[Token::Ident { text, raw }]),
             OutTree::Literal { text, .. } => made(&mut out, &[Token::Literal(text)]),
             OutTree::Punct { ch, joint, .. } => made(&mut out, &[Token::Punct { ch: ch.into(), joint }]),
@@ -158,19 +167,22 @@ impl<'a> Flat<'a> {
         }
     }
 
-    fn tree(&self, handle: u32) -> &[Token<'a>] {
-        self.trees.get(handle as usize).and_then(|&(from, to)| self.tokens.get(from..to)).unwrap_or_default()
+    /// What stands at that place.
+    fn tokens(&self, place: impl Fn(&Self) -> Range<usize>) -> &[Token<'a>] {
+        self.tokens.get(place(self)).unwrap_or_default()
+    }
+
+    fn tree(&self, handle: u32) -> Range<usize> {
+        self.trees.get(handle as usize).map_or(0..0, |&(from, to)| from..to)
     }
 
     /// What stands between a group's delimiters.
-    fn contents(&self, handle: u32) -> &[Token<'a>] {
-        match self.tree(handle) {
-            [_, contents @ .., _] => contents,
-            _ => &[],
-        }
+    fn contents(&self, handle: u32) -> Range<usize> {
+        let tree = self.tree(handle);
+        if tree.len() < 2 { 0..0 } else { tree.start + 1..tree.end - 1 }
     }
 
-    fn stream(&self, number: usize) -> &[Token<'a>] {
-        self.streams.get(number).and_then(|&(from, to)| self.tokens.get(from..to)).unwrap_or_default()
+    fn stream(&self, number: usize) -> Range<usize> {
+        self.streams.get(number).map_or(0..0, |&(from, to)| from..to)
     }
 }

@@ -9,11 +9,13 @@
 //! What is shown is what is compiled: nothing here reads anything but those bytes. They come from macros, whose authors may want
 //! that nobody can read them: whatever is in them, what comes out is text with nothing in it that a terminal obeys.
 
+pub mod findings;
 pub mod flat;
 mod nesting;
 mod places;
 mod rust;
 
+pub use findings::{Finding, Findings, Kind, Kinds, findings};
 pub use flat::{Origin, Token};
 pub use places::{Places, is_in};
 pub use rust::{Class, Rust, classes, is_odd, quiet_panics, rust};

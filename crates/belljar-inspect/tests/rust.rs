@@ -53,7 +53,7 @@ impl Row {
                     let of = |text: &str, kind, origin| (text.to_owned(), kind, origin);
                     self.tokens.push(match (text.strip_prefix("r#"), text.strip_prefix("g_")) {
                         (Some(text), _) => of(text, Kind::Raw, origin),
-                        (_, Some(text)) => of(text, Kind::Ident, Origin::Given),
+                        (_, Some(text)) => of(text, Kind::Ident, Origin::Given(0)),
                         _ => of(&text, Kind::Ident, origin),
                     });
                 }
@@ -190,7 +190,7 @@ fn nothing_shown_is_obeyed_by_a_terminal() {
         (Token::Ident { text: "let", raw: false }, Origin::Made),
         (Token::Ident { text: "_", raw: false }, Origin::Made),
         (Token::Punct { ch: '=', joint: false }, Origin::Made),
-        (Token::Literal("\"\u{1b}[2J\u{202e}\u{200b}\r\u{7}é\""), Origin::Given),
+        (Token::Literal("\"\u{1b}[2J\u{202e}\u{200b}\r\u{7}é\""), Origin::Given(0)),
         (Token::Punct { ch: ';', joint: false }, Origin::Made),
     ]);
     insta::assert_snapshot!(marked(&rust), @r#"let _ = «"\u{1b}[2J\u{202e}\u{200b}\u{d}\u{7}é"» ;"#);
@@ -206,7 +206,7 @@ fn the_crate_of_a_macro_is_written_as_the_compiler_writes_it() {
         token("$crate"),
         colon(true),
         colon(false),
-        (Token::Ident { text: "a", raw: false }, Origin::Given),
+        (Token::Ident { text: "a", raw: false }, Origin::Given(0)),
         end,
     ]);
     assert_eq!(marked(&rust), "use $crate::«a»;\n");
@@ -230,7 +230,7 @@ fn what_is_shown_is_all_that_was_written() {
     // A given comma where one was added hides no tokens before it.
     let mut row = Row::of("struct S { a: u8 } fn evil(x: T, y: U) {}");
     let comma = row.tokens.iter().position(|(text, ..)| text == ",").unwrap();
-    row.tokens[comma].2 = Origin::Given;
+    row.tokens[comma].2 = Origin::Given(0);
     assert!(
         marked(&rust(&row.tokens())).contains("}\nfn evil(x: T«,» y: U) {}"),
         "{}",
@@ -239,7 +239,7 @@ fn what_is_shown_is_all_that_was_written() {
     // A comment in which a macro has made one token is the macro's.
     let mut row = Row::of("#[doc = \" Says it.\"] fn f() {}");
     for token in row.tokens.iter_mut().filter(|(_, kind, _)| !matches!(kind, Kind::Literal)) {
-        token.2 = Origin::Given;
+        token.2 = Origin::Given(0);
     }
     assert_eq!(marked(&rust(&row.tokens())), "/// Says it.\n«fn f() {}»\n");
     // Nor does a name that stands for another one.

@@ -118,7 +118,7 @@ impl Expand {
         belljar_inspect::quiet_panics();
         let shown = self.calls(&units)?;
         let find = |call: &Call| match call.ended {
-            belljar_expander::Ended::Wrote { digest, kept: Some(name) } => {
+            belljar_expander::Ended::Wrote { digest, kept: Some(name), .. } => {
                 Written::find(&expansions, &name, digest)
             }
             _ => None,

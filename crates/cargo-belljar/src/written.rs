@@ -5,11 +5,11 @@
 //! one is a call, in the compiler's order; the last one is a seal:
 //!
 //! ```text
-//! {"belljar_written":1,"build":"…","package":"web","version":"0.1.0","crate":"web","program":"rustc","test":false,
+//! {"belljar_written":2,"build":"…","package":"web","version":"0.1.0","crate":"web","program":"rustc","test":false,
 //!  "root":"/ws/web/src/main.rs","cwd":"/ws","failed":false,"not_listed":0,
 //!  "macros":[{"kind":"derive","name":"Serialize","package":"serde_derive","version":"1.0.229","module":"84b0…"}]}
 //! {"macro":0,"file":"src/main.rs","at":[3,10,3,19],"how":"remembered","microseconds":41,
-//!  "wrote":{"digest":"…","kept":"<key><variant>"}}
+//!  "wrote":{"digest":"…","kept":"<key><variant>","found":["lints","crate"]}}
 //! {"seal":"…"}
 //! ```
 //!
@@ -20,6 +20,7 @@ use std::io;
 use std::time::{Duration, SystemTime};
 
 use belljar_expander::{CallSite, Ended, EntryName, Expansion, How, Recorded};
+use belljar_inspect::{Kind as FindingKind, Kinds};
 use belljar_store::Expansions;
 use belljar_wire::abi::EntryKind;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -29,7 +30,7 @@ use crate::own_dir::OwnDir;
 use crate::refused::plain;
 
 /// Version of the format.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The longest file that is read.
 const MAX_FILE: u64 = 512 << 20;
@@ -161,6 +162,9 @@ enum EndedWord {
         digest: String,
         /// What it is found by: key and variant, in hexadecimal digits. Nothing, if it is not kept.
         kept: Option<String>,
+        /// What kinds of findings there are in it, by their names.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        found: Vec<String>,
     },
     Panicked(Option<String>),
     Failed(String),
@@ -185,7 +189,8 @@ impl Line {
             },
             microseconds: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             ended: match ended {
-                Ended::Wrote { digest, kept } => EndedWord::Wrote {
+                Ended::Wrote { digest, kept, kinds } => EndedWord::Wrote {
+                    found: kinds.iter().map(|kind| kind.name().to_owned()).collect(),
                     digest: digest.to_hex().to_string(),
                     kept: kept.map(|EntryName { key, variant }| format!("{}{}", hex(&key), hex(&variant))),
                 },
@@ -218,7 +223,8 @@ impl Line {
             },
             took: Duration::from_micros(self.microseconds),
             ended: match self.ended {
-                EndedWord::Wrote { digest, kept: kept_by } => Ended::Wrote {
+                EndedWord::Wrote { digest, kept: kept_by, found } => Ended::Wrote {
+                    kinds: kinds(&found)?,
                     digest: blake3::Hash::from_hex(digest).map_err(|e| e.to_string())?,
                     kept: kept_by.map(kept).transpose()?,
                 },
@@ -227,6 +233,14 @@ impl Line {
             },
         })
     }
+}
+
+fn kinds(names: &[String]) -> Result<Kinds, String> {
+    let mut kinds = Kinds::default();
+    for name in names {
+        kinds.add(FindingKind::of_name(name).ok_or_else(|| format!("`{name}` is no kind of finding"))?);
+    }
+    Ok(kinds)
 }
 
 fn hex(digest: &[u8; 32]) -> String {

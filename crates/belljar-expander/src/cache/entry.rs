@@ -5,10 +5,13 @@
 //! conditions = u8 0 or 1 + 32 bytes place (see `Conditions::place`), u8 0 or 1 + 32 bytes variables,
 //!            varint n, n × (text name, 32 bytes digest of the value), varint n, n × (text name, varint errno),
 //!            varint n, n × (blob question, blob answer), varint n, n × (u8 kind, fields)
-//! rest     = 32 bytes belljar's version, blob request, varint n, n × attempt, varint n, n × (u8 stream, blob printed), u8 complains, output to the end
+//! rest     = 32 bytes belljar's version, blob request, varint n, n × attempt, varint n, n × (u8 stream, blob printed), u8 complains,
+//!            findings, output to the end
+//! findings = varint n, n × (u8 kind, text what, varint times, varint token), u64 kinds, u64 not listed
 //! attempt  = text word, u8 0 or 1 + text name, u8 outcome, u8 reason, varint times
 //! ```
 
+use belljar_inspect::{Finding, Findings, Kind, Kinds};
 use belljar_policy::{Outcome, Reason, Request};
 use belljar_wire::Malformed;
 use belljar_wire::bytes::{Reader, Writer};
@@ -58,6 +61,8 @@ pub(crate) struct Entry {
     pub(crate) printed: Vec<(u8, Vec<u8>)>,
     /// Whether there is a `compile_error!` in the output.
     pub(crate) complains: bool,
+    /// What the output may do.
+    pub(crate) findings: Findings,
     pub(crate) output: Vec<u8>,
 }
 
@@ -145,6 +150,7 @@ impl Entry {
             w.blob(bytes);
         }
         w.u8(u8::from(self.complains));
+        write_findings(&mut w, &self.findings);
         w.raw(&self.output);
         w.into_bytes()
     }
@@ -161,9 +167,33 @@ impl Entry {
                 _ => Err(r.malformed("1 or 2")),
             })?,
             complains: flag(&mut r)?,
+            findings: findings(&mut r)?,
             output: r.rest().to_vec(),
         })
     }
+}
+
+fn write_findings(w: &mut Writer, findings: &Findings) {
+    let Findings { list, kinds, more } = findings;
+    count(w, list.len());
+    for Finding { kind, what, times, at } in list {
+        w.u8(position(Kind::ALL, kind));
+        w.text(what);
+        w.varint(*times);
+        count(w, *at);
+    }
+    w.u64(kinds.bits());
+    w.u64(*more);
+}
+
+fn findings(r: &mut Reader<'_>) -> Result<Findings, Malformed> {
+    let list = many(r, |r| {
+        let kind = usize::from(r.u8()?);
+        let kind = *Kind::ALL.get(kind).ok_or_else(|| r.malformed("a kind of finding"))?;
+        Ok(Finding { kind, what: r.text()?.to_owned(), times: r.varint()?, at: r.varint()? as usize })
+    })?;
+    let kinds = Kinds::from_bits(r.u64()?).ok_or_else(|| r.malformed("kinds of findings"))?;
+    Ok(Findings { list, kinds, more: r.u64()? })
 }
 
 fn wanted(r: &mut Reader<'_>) -> Result<Wanted, Malformed> {
@@ -278,6 +308,18 @@ mod tests {
 
     use super::*;
 
+    mod findings {
+        use belljar_inspect::{Finding, Findings, Kind, Kinds};
+
+        pub(super) fn example() -> Findings {
+            let mut kinds = Kinds::default();
+            kinds.add(Kind::Process);
+            kinds.add(Kind::Crate);
+            let list = vec![Finding { kind: Kind::Crate, what: "serde".to_owned(), times: 3, at: 40 }];
+            Findings { list, kinds, more: 2 }
+        }
+    }
+
     fn entry() -> Entry {
         let path = || "/ws/a".to_owned();
         let request = |access| Request::Path { access, path: path() };
@@ -315,6 +357,7 @@ mod tests {
                 },
             ],
             printed: vec![(1, b"out".to_vec()), (2, b"err".to_vec())],
+            findings: findings::example(),
             complains: true,
             output: vec![1, 2, 3],
         }

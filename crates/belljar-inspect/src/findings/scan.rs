@@ -1,0 +1,799 @@
+//! The way over an expansion's tokens.
+
+use std::borrow::Cow;
+
+use belljar_wire::tokens::Delimiter;
+
+use super::names::{self, Names, Path};
+use super::{Findings, Kind, is_given, texts};
+use crate::flat::{Origin, Token};
+
+/// Segments of a path that are looked at.
+const SEGMENTS: usize = 24;
+
+/// Names that one `use` brings.
+const LEAVES: usize = 2_000;
+
+/// How many numbers or characters in a row are a table.
+const TABLE: usize = 64;
+
+/// The fewest numbers in a row that are read as a text.
+const SPELLED: usize = 4;
+
+/// Looks at what a macro has made of these tokens. Takes time that grows with them, whatever they are.
+#[must_use]
+pub fn findings(tokens: &[(Token<'_>, Origin)]) -> Findings {
+    let row = Row::of(tokens);
+    let mut scan = Scan { row: &row, names: Names::default(), found: Findings::default() };
+    scan.define();
+    scan.judge();
+    scan.found
+}
+
+/// Tokens without groups that have no delimiters: they are no tokens for who reads.
+struct Row<'r, 'a> {
+    tokens: Cow<'r, [(Token<'a>, Origin)]>,
+    /// Their numbers, if there are others between.
+    at: Option<Vec<usize>>,
+}
+
+impl<'r, 'a> Row<'r, 'a> {
+    fn of(tokens: &'r [(Token<'a>, Origin)]) -> Self {
+        let is_none =
+            |token: &Token<'_>| matches!(token, Token::Open(Delimiter::None) | Token::Close(Delimiter::None));
+        if !tokens.iter().any(|(token, _)| is_none(token)) {
+            return Self { tokens: Cow::Borrowed(tokens), at: None };
+        }
+        let at: Vec<usize> = (0..tokens.len()).filter(|&n| !is_none(&tokens[n].0)).collect();
+        Self { tokens: Cow::Owned(at.iter().map(|&n| tokens[n]).collect()), at: Some(at) }
+    }
+
+    fn number(&self, n: usize) -> usize {
+        self.at.as_ref().map_or(n, |at| at.get(n).copied().unwrap_or_default())
+    }
+
+    fn get(&self, n: usize) -> Option<Token<'a>> {
+        self.tokens.get(n).map(|(token, _)| *token)
+    }
+
+    fn before(&self, n: usize) -> Option<Token<'a>> {
+        n.checked_sub(1).and_then(|n| self.get(n))
+    }
+
+    fn ident(&self, n: usize) -> Option<&'a str> {
+        match self.get(n) {
+            Some(Token::Ident { text, .. }) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A part of a path: no keyword, but for those that paths begin with.
+    fn segment(&self, n: usize) -> Option<&'a str> {
+        match self.get(n) {
+            Some(Token::Ident { text, raw }) if raw || !names::is_keyword(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether what stands there is a part of a path that has begun before it.
+    fn goes_on(&self, n: usize) -> bool {
+        self.is_after_colons(n)
+            && n.checked_sub(3).is_some_and(|n| self.segment(n).is_some() || self.punct(n) == Some('>'))
+    }
+
+    fn punct(&self, n: usize) -> Option<char> {
+        match self.get(n) {
+            Some(Token::Punct { ch, .. }) => Some(ch),
+            _ => None,
+        }
+    }
+
+    fn is_open(&self, n: usize, delimiter: Delimiter) -> bool {
+        self.get(n) == Some(Token::Open(delimiter))
+    }
+
+    /// Whether `::` stands there.
+    fn colons(&self, n: usize) -> bool {
+        self.get(n) == Some(Token::Punct { ch: ':', joint: true }) && self.punct(n + 1) == Some(':')
+    }
+
+    /// Whether `::` stands before it.
+    fn is_after_colons(&self, n: usize) -> bool {
+        n >= 2 && self.colons(n - 2)
+    }
+
+    /// Whether the macro has made these, or put them together.
+    fn is_made(&self, from: usize, to: usize) -> bool {
+        !is_given(self.tokens.get(from..to.min(self.tokens.len())).unwrap_or_default())
+    }
+
+    /// The same of one token, which belongs to the next one.
+    fn is_made_one(&self, n: usize) -> bool {
+        self.is_made(n, n + 2)
+    }
+
+    /// A path that begins there: its segments, and what is behind it.
+    fn path(&self, from: usize) -> (Path<'a>, usize) {
+        let mut segments = Vec::new();
+        let mut n = from;
+        if self.colons(n) {
+            n += 2;
+        }
+        // Of `$name`, the name stands for whatever somebody calls the macro with.
+        if self.punct(n) == Some('$') {
+            n += 1;
+        }
+        while let Some(segment) = self.segment(n) {
+            segments.push(segment);
+            n += 1;
+            let is_variable = self.punct(n + 2) == Some('$');
+            let next = n + 2 + usize::from(is_variable);
+            if !self.colons(n) || self.segment(next).is_none() || segments.len() >= SEGMENTS {
+                break;
+            }
+            n = next;
+        }
+        (segments, n)
+    }
+}
+
+struct Scan<'r, 'a> {
+    row: &'r Row<'r, 'a>,
+    names: Names<'a>,
+    found: Findings,
+}
+
+/// Something that a `use` brings.
+struct Leaf<'a> {
+    path: Path<'a>,
+    /// The name by which it is known; `*` for all that is in it.
+    name: &'a str,
+    from: usize,
+    to: usize,
+}
+
+impl<'a> Scan<'_, 'a> {
+    /// What names stand for.
+    fn define(&mut self) {
+        let row = self.row;
+        for n in 0..row.tokens.len() {
+            let Some(word) = row.ident(n) else { continue };
+            match word {
+                "use" => {
+                    for leaf in self.leaves(n).0 {
+                        if leaf.name != "*" {
+                            self.names.alias(leaf.name, leaf.path);
+                        }
+                    }
+                }
+                "extern" if row.ident(n + 1) == Some("crate") => {
+                    if let (Some(of), Some("as"), Some(name)) =
+                        (row.ident(n + 2), row.ident(n + 3), row.ident(n + 4))
+                    {
+                        self.names.alias(name, vec![of]);
+                    }
+                }
+                "type" => {
+                    if let Some(name) = row.ident(n + 1) {
+                        self.names.item(name);
+                        // Generics of its own may stand between.
+                        let equals = (n + 2..n + 40).find(|&n| matches!(row.punct(n), Some('=' | ';')));
+                        let of = equals.filter(|&n| row.punct(n) == Some('=')).map(|n| row.path(n + 1).0);
+                        if let Some(of) = of.filter(|of| !of.is_empty()) {
+                            self.names.alias(name, of);
+                        }
+                    }
+                }
+                "mod" => row.ident(n + 1).into_iter().for_each(|name| self.names.module(name)),
+                "struct" | "enum" | "union" | "trait" | "fn" | "static" | "const" => {
+                    row.ident(n + 1).into_iter().for_each(|name| self.names.item(name));
+                }
+                "let" => {
+                    // `let start = std::process::Command::new;`
+                    let name = n + 1 + usize::from(row.ident(n + 1) == Some("mut"));
+                    if let Some(name) = row.ident(name) {
+                        self.names.item(name);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What the `use` there brings, and where it ends.
+    fn leaves(&self, n: usize) -> (Vec<Leaf<'a>>, usize) {
+        let row = self.row;
+        let mut leaves = Vec::new();
+        let mut prefixes: Vec<Path<'a>> = Vec::new();
+        let mut path: Path<'a> = Vec::new();
+        let mut from = n + 1;
+        let mut at = n + 1;
+        // `use<'a>` of a type, and the word in a macro's pattern.
+        if !(row.ident(at).is_some() || row.colons(at) || row.is_open(at, Delimiter::Brace)) {
+            return (leaves, at);
+        }
+        let end = |leaves: &mut Vec<Leaf<'a>>, path: &mut Path<'a>, name: Option<&'a str>, from, to| {
+            let path = std::mem::take(path);
+            let name = name.or_else(|| path.last().copied());
+            if let Some(name) = name.filter(|_| leaves.len() < LEAVES) {
+                leaves.push(Leaf { path, name, from, to });
+            }
+        };
+        loop {
+            match row.get(at) {
+                Some(Token::Ident { text: "as", .. }) if !path.is_empty() => {
+                    let name = row.ident(at + 1);
+                    end(&mut leaves, &mut path, name, from, at + 2);
+                    at += 2;
+                    continue;
+                }
+                // What it stands in is meant.
+                Some(Token::Ident { text: "self", .. }) if !path.is_empty() => {}
+                Some(Token::Ident { text, .. }) if path.len() < SEGMENTS => path.push(text),
+                Some(Token::Punct { ch: '*', .. }) => {
+                    path.push("*");
+                    end(&mut leaves, &mut path, Some("*"), from, at + 1);
+                }
+                Some(Token::Open(Delimiter::Brace)) => {
+                    prefixes.push(path.clone());
+                    from = at + 1;
+                }
+                Some(Token::Punct { ch: ',', .. }) | Some(Token::Close(Delimiter::Brace)) => {
+                    if !path.is_empty() && prefixes.last() != Some(&path) {
+                        end(&mut leaves, &mut path, None, from, at);
+                    } else if row.ident(at - 1) == Some("self") {
+                        end(&mut leaves, &mut path, None, from, at);
+                    }
+                    if matches!(row.get(at), Some(Token::Close(_))) {
+                        if prefixes.pop().is_none() {
+                            return (leaves, at);
+                        }
+                        path.clear();
+                        at += 1;
+                        // Behind the braces of a path there is nothing more of it.
+                        if let Some(prefix) = prefixes.last() {
+                            path.clone_from(prefix);
+                            if row.punct(at) == Some(',') {
+                                at += 1;
+                                from = at;
+                            }
+                        }
+                        continue;
+                    }
+                    path = prefixes.last().cloned().unwrap_or_default();
+                    from = at + 1;
+                }
+                Some(Token::Punct { ch: ':' | '$', .. }) => {}
+                _ => {
+                    if !path.is_empty() && prefixes.is_empty() {
+                        end(&mut leaves, &mut path, None, from, at);
+                    }
+                    return (leaves, at);
+                }
+            }
+            at += 1;
+        }
+    }
+
+    fn add(&mut self, kind: Kind, what: impl std::fmt::Display, n: usize) {
+        self.found.add(kind, what, self.row.number(n));
+    }
+
+    fn judge(&mut self) {
+        let row = self.row;
+        // Whether the braces that are open are those of an `impl` or trait, whose functions have the names that they must have.
+        let mut bodies: Vec<bool> = Vec::new();
+        let mut is_impl = false;
+        let mut n = 0;
+        while let Some(token) = row.get(n) {
+            match token {
+                Token::Open(delimiter) => {
+                    bodies.push(delimiter == Delimiter::Brace && std::mem::take(&mut is_impl));
+                    if delimiter == Delimiter::Bracket {
+                        self.table(n);
+                    }
+                }
+                Token::Close(_) => drop(bodies.pop()),
+                Token::Literal(text) => self.literal(text, n),
+                Token::Punct { ch: '#', .. } => {
+                    let open = n + 1 + usize::from(row.punct(n + 1) == Some('!'));
+                    if row.is_open(open, Delimiter::Bracket) {
+                        self.attribute(open + 1, 0);
+                    }
+                }
+                Token::Punct { ch: '*', .. }
+                    if matches!(row.ident(n + 1), Some("const" | "mut"))
+                        && !row.is_open(n + 2, Delimiter::Brace) =>
+                {
+                    if row.is_made_one(n) {
+                        self.add(
+                            Kind::RawPointer,
+                            format_args!("*{}", row.ident(n + 1).unwrap_or_default()),
+                            n,
+                        );
+                    }
+                }
+                Token::Punct { ch: '&', .. }
+                    if row.ident(n + 1) == Some("raw")
+                        && matches!(row.ident(n + 2), Some("const" | "mut")) =>
+                {
+                    if row.is_made_one(n) {
+                        self.add(Kind::RawPointer, "&raw", n);
+                    }
+                }
+                Token::Punct { ch: '$', .. } if row.ident(n + 1) != Some("crate") => {
+                    // A path of which a part is given to a macro that the expansion defines.
+                    let is_part = row.is_after_colons(n) || (row.ident(n + 1).is_some() && row.colons(n + 2));
+                    if is_part && row.is_made(n.saturating_sub(2), n + 4) {
+                        let name = row.ident(n + 1).unwrap_or_default();
+                        self.add(Kind::Unresolved, format_args!("a path with ${name}"), n);
+                    }
+                }
+                Token::Punct { .. } => {}
+                // A lifetime.
+                Token::Ident { .. } if row.before(n) == Some(Token::Punct { ch: '\'', joint: true }) => {}
+                Token::Ident { text, .. } => {
+                    let starts = match row.before(n) {
+                        None => true,
+                        Some(Token::Open(_) | Token::Close(Delimiter::Brace | Delimiter::Bracket)) => true,
+                        Some(Token::Punct { ch: ';', .. }) => true,
+                        Some(Token::Ident { text: "unsafe" | "default" | "const" | "pub", .. }) => true,
+                        _ => false,
+                    };
+                    if matches!(text, "impl" | "trait") && starts || text == "trait" {
+                        is_impl = true;
+                    }
+                    if text == "use" {
+                        n = self.used(n);
+                        continue;
+                    }
+                    let in_impl = bodies.last().copied().unwrap_or_default();
+                    self.word(text, n, in_impl);
+                    if !row.goes_on(n) {
+                        self.name(n);
+                    } else if row.punct(n - 3) == Some('>')
+                        && (row.ident(n + 1) == Some("as") || row.colons(n + 1))
+                        && row.is_made(n - 3, n + 2)
+                    {
+                        self.add(
+                            Kind::Unresolved,
+                            format_args!("<…>::{text}, a type that an implementation chooses"),
+                            n,
+                        );
+                    }
+                    if text == "crate"
+                        && row.punct(n.wrapping_sub(1)) == Some('$')
+                        && row.punct(n + 1) == Some('$')
+                        && row.is_made(n - 1, n + 2)
+                    {
+                        self.add(Kind::Unresolved, "a path with $crate and what is given", n);
+                    }
+                }
+            }
+            n += 1;
+        }
+    }
+
+    fn literal(&mut self, text: &str, n: usize) {
+        let row = self.row;
+        if row.tokens[n].1 != Origin::Made {
+            return;
+        }
+        let Some(value) = texts::value(text) else { return };
+        self.text(&value, n);
+    }
+
+    fn text(&mut self, value: &[u8], n: usize) {
+        let mut kinds = Vec::new();
+        texts::kinds(value, |kind| kinds.push(kind));
+        for kind in kinds {
+            let text = String::from_utf8_lossy(&value[..value.len().min(400)]);
+            self.add(kind, format_args!("text `{text}`"), n);
+        }
+    }
+
+    /// Numbers or characters in brackets: a table, or a text that is spelled.
+    fn table(&mut self, open: usize) {
+        let row = self.row;
+        let mut bytes = Vec::new();
+        let (mut numbers, mut made) = (0_usize, false);
+        let mut n = open + 1;
+        loop {
+            match row.get(n) {
+                Some(Token::Literal(text)) => {
+                    numbers += 1;
+                    made |= row.tokens[n].1 == Origin::Made;
+                    match texts::value(text) {
+                        Some(value) => bytes.extend_from_slice(&value),
+                        None => bytes.extend(number(text)),
+                    }
+                }
+                Some(Token::Punct { ch: ',' | '-', .. }) => {}
+                _ => break,
+            }
+            n += 1;
+        }
+        if !made {
+            return;
+        }
+        if numbers >= TABLE {
+            self.add(Kind::LargeLiteral, format_args!("a table of {numbers}"), open);
+        }
+        if numbers >= SPELLED && bytes.len() >= numbers {
+            self.text(&bytes, open);
+        }
+    }
+
+    /// Attributes, from behind the bracket.
+    fn attribute(&mut self, at: usize, depth: usize) {
+        let row = self.row;
+        let (mut path, mut end) = row.path(at);
+        if row.ident(at) == Some("unsafe") {
+            (path, end) = (vec!["unsafe"], at + 1);
+        }
+        let Some(&name) = path.first() else { return };
+        if !row.is_made(at, end + 1) && !row.is_made_one(at) {
+            return;
+        }
+        if path.len() > 1 && !is_tool(name) {
+            self.path(&path, at, true);
+        }
+        // It may be known by another name.
+        let ways = self.resolved(&path, at).unwrap_or_default();
+        let path = ways.into_iter().find(|way| *way != path).unwrap_or(path);
+        let (name, last) = (path.first().copied().unwrap_or(name), path.last().copied().unwrap_or(name));
+        if path.len() == 1 && name == "unsafe" && row.is_open(end, Delimiter::Parenthesis) {
+            self.add(Kind::Unsafe, "an unsafe attribute", at);
+            return if depth < 8 { self.attribute(end + 1, depth + 1) } else { self.deep(at) };
+        }
+        match names::of_attribute(last) {
+            Some(Kind::Lints) => {
+                let mut n = end + 1;
+                while row.is_open(end, Delimiter::Parenthesis) && row.ident(n).is_some() {
+                    let (lint, behind) = row.path(n);
+                    if lint != ["reason"] {
+                        self.add(Kind::Lints, format_args!("{name}({})", lint.join("::")), at);
+                    }
+                    n = behind + 1;
+                }
+            }
+            Some(kind) => {
+                self.add(kind, format_args!("#[{}]", path.join("::")), at);
+                if matches!(last, "ctor" | "dtor" | "distributed_slice") {
+                    self.add(Kind::Macro, format_args!("#[{}]", path.join("::")), at);
+                }
+            }
+            None if name == "derive" => self.derives(end),
+            None if path.len() == 1 && names::is_quiet_attribute(name) => {}
+            None if path.len() > 1 && is_tool(name) => {}
+            None => self.add(Kind::Macro, format_args!("#[{}]", path.join("::")), at),
+        }
+        if last == "cfg_attr" && row.is_open(end, Delimiter::Parenthesis) {
+            if depth >= 8 {
+                return self.deep(at);
+            }
+            // What stands behind each comma at its own level is an attribute.
+            let (mut open, mut n) = (0_usize, end + 1);
+            while let Some(token) = row.get(n) {
+                match token {
+                    Token::Open(_) => open += 1,
+                    Token::Close(_) if open == 0 => break,
+                    Token::Close(_) => open -= 1,
+                    Token::Punct { ch: ',', .. } if open == 0 => self.attribute(n + 1, depth + 1),
+                    _ => {}
+                }
+                n += 1;
+            }
+        }
+    }
+
+    fn deep(&mut self, at: usize) {
+        self.add(Kind::Unresolved, "attributes in attributes", at);
+    }
+
+    fn derives(&mut self, open: usize) {
+        let row = self.row;
+        let mut n = open + 1;
+        while row.is_open(open, Delimiter::Parenthesis) && (row.ident(n).is_some() || row.colons(n)) {
+            let (path, behind) = row.path(n);
+            let last = path.last().copied().unwrap_or_default();
+            if path.len() > 1 {
+                self.path(&path, n, true);
+            }
+            let is_std = path.len() == 1 || path.first().is_some_and(|first| names::is_std(first));
+            if !(is_std && names::is_std_derive(last) && !self.names.is_known(last)) {
+                self.add(Kind::Macro, format_args!("derive({})", path.join("::")), n);
+            }
+            n = behind + 1;
+        }
+    }
+
+    /// A `use`: what it brings, judged. Returns where it ends.
+    fn used(&mut self, n: usize) -> usize {
+        let (leaves, end) = self.leaves(n);
+        for leaf in leaves {
+            // What stands before braces belongs to all that is in them.
+            if !self.row.is_made(leaf.from, leaf.to) && !self.row.is_made(n, leaf.from) {
+                continue;
+            }
+            let at = leaf.from;
+            let is_own = |name: &str| leaf.path.last() == Some(&name);
+            let from_std = leaf.path.first().is_some_and(|first| names::is_std(first));
+            if names::is_prelude(leaf.name) && !(is_own(leaf.name) && (from_std || leaf.path.len() == 1)) {
+                self.add(Kind::Shadow, format_args!("use {} as {}", leaf.path.join("::"), leaf.name), at);
+            }
+            if names::of_macro(leaf.name).is_some() && !(is_own(leaf.name) && from_std) {
+                let is_quiet =
+                    matches!(leaf.name, "file" | "line" | "column" | "env" | "pin" | "try" | "ready");
+                if !is_quiet {
+                    self.add(
+                        Kind::Shadow,
+                        format_args!("use {} as {}!", leaf.path.join("::"), leaf.name),
+                        at,
+                    );
+                }
+            }
+            if leaf.name == "*" {
+                match &leaf.path[..] {
+                    ["self" | "super" | "crate", ..] | [_] => {}
+                    [root, rest @ ..] if names::is_std(root) && rest.contains(&"prelude") => {}
+                    path if path.iter().rev().nth(1).is_some_and(|of| is_type(of)) => {}
+                    path => self.add(Kind::Unresolved, format_args!("use {}", path.join("::")), at),
+                }
+            }
+            self.path(&leaf.path, at, false);
+        }
+        end.max(n + 1)
+    }
+
+    /// A word by itself.
+    fn word(&mut self, word: &'a str, n: usize, in_impl: bool) {
+        let row = self.row;
+        if !word.is_ascii() && row.tokens[n].1 == Origin::Made {
+            self.add(Kind::NonAscii, format_args!("`{word}`"), n);
+            if word.contains(texts::is_hidden) {
+                self.add(Kind::Bidi, format_args!("`{word}`"), n);
+            }
+        }
+        match word {
+            "unsafe" if row.is_made_one(n) => {
+                let of = match row.get(n + 1) {
+                    Some(Token::Open(_)) => "block",
+                    Some(Token::Ident { text, .. }) => text,
+                    _ => "",
+                };
+                self.add(Kind::Unsafe, format_args!("unsafe {of}"), n);
+            }
+            "static" if row.ident(n + 1) == Some("mut") && row.is_made_one(n) => {
+                self.add(Kind::Unsafe, "static mut", n);
+            }
+            "extern" if row.is_made_one(n) => match row.get(n + 1) {
+                Some(Token::Ident { text: "crate", .. }) => {
+                    let of = row.ident(n + 2).unwrap_or_default();
+                    let name = row.ident(n + 4).filter(|_| row.ident(n + 3) == Some("as")).unwrap_or(of);
+                    if !names::is_std(of) && of != "self" {
+                        self.add(Kind::Crate, of, n);
+                    }
+                    if names::is_prelude(name) && name != of {
+                        self.add(Kind::Shadow, format_args!("extern crate {of} as {name}"), n);
+                    }
+                }
+                Some(Token::Literal(abi)) => self.add(Kind::Ffi, format_args!("extern {abi}"), n),
+                _ => self.add(Kind::Ffi, "extern", n),
+            },
+            "mod" if row.punct(n + 2) == Some(';') && row.is_made_one(n) => {
+                let name = row.ident(n + 1).unwrap_or_default();
+                self.add(Kind::Include, format_args!("mod {name};"), n);
+            }
+            "macro" if row.ident(n + 1).is_some() && row.is_made_one(n) => {
+                let name = row.ident(n + 1).unwrap_or_default();
+                self.add(Kind::MacroRules, format_args!("macro {name}"), n);
+                if names::of_macro(name).is_some() {
+                    self.add(Kind::Shadow, format_args!("macro {name}"), n);
+                }
+            }
+            _ => {}
+        }
+        let is_item = match word {
+            "struct" | "enum" | "union" | "trait" | "mod" => true,
+            // In an `impl`, these are what a trait wants.
+            "fn" | "type" | "const" | "static" => !in_impl,
+            _ => false,
+        };
+        if is_item
+            && let Some(name) = row.ident(n + 1)
+            && names::is_prelude(name)
+            && row.is_made(n, n + 2)
+        {
+            self.add(Kind::Shadow, format_args!("{word} {name}"), n);
+        }
+    }
+
+    /// A path or name that begins there, or a macro's call.
+    fn name(&mut self, n: usize) {
+        let row = self.row;
+        let leading = row.is_after_colons(n);
+        let (path, end) = row.path(n);
+        let from = if leading { n - 2 } else { n };
+        let Some(&last) = path.last() else { return };
+        let is_made = row.is_made(from, end);
+        if row.punct(n.wrapping_sub(1)) == Some('.') {
+            let is_called = row.is_open(end, Delimiter::Parenthesis) || row.colons(end);
+            if let Some(kind) = names::of_method(last).filter(|_| is_called && is_made) {
+                self.add(kind, format_args!(".{last}()"), n);
+            }
+            return;
+        }
+        let is_call = row.punct(end) == Some('!')
+            && matches!(row.get(end + 1), Some(Token::Open(_) | Token::Ident { .. }))
+            && row.get(end) != Some(Token::Punct { ch: '!', joint: true });
+        if is_call {
+            if is_made || row.is_made(end - 1, end + 1) {
+                self.called(&path, n, end + 1);
+            }
+            return;
+        }
+        if !is_made {
+            return;
+        }
+        if path.len() > 1 {
+            // A part that the user has written can be anything of his.
+            let given = (n..end).find(|&n| row.segment(n).is_some() && row.tokens[n].1 != Origin::Made);
+            if names::is_std(path[0]) && given.is_some() {
+                self.add(Kind::Unresolved, format_args!("{}, partly given", path.join("::")), n);
+            }
+            self.path(&path, n, true);
+        } else if let Some(ways) = self.resolved(&path, n) {
+            for way in ways {
+                if way.len() > 1 || way.first() != path.first() {
+                    self.resolved_path(&way, &path, n);
+                } else if let Some(kind) = names::of_type(last).filter(|_| !self.names.is_known(last)) {
+                    let is_bound =
+                        !row.is_open(end, Delimiter::Brace) && (row.colons(end) || kind != Kind::Process);
+                    if is_bound {
+                        self.add(Kind::Unresolved, format_args!("{last}, which may be one of std's"), n);
+                    }
+                } else if names::of_last(last).is_some() && row.is_open(end, Delimiter::Parenthesis) {
+                    self.add(names::of_last(last).unwrap_or(Kind::Unresolved), last, n);
+                }
+            }
+        }
+    }
+
+    fn resolved(&mut self, path: &[&'a str], n: usize) -> Option<Vec<Path<'a>>> {
+        let ways = self.names.resolve(path);
+        if ways.is_none() {
+            self.add(
+                Kind::Unresolved,
+                format_args!("{}, which stands for too many things", path.join("::")),
+                n,
+            );
+        }
+        ways
+    }
+
+    /// A path: what it stands for, and what that is for.
+    fn path(&mut self, path: &[&'a str], n: usize, is_used: bool) {
+        let Some(ways) = self.resolved(path, n) else { return };
+        for way in ways {
+            // A `use` of a crate's name alone uses nothing of it yet.
+            if way.len() > 1 || is_used {
+                self.resolved_path(&way, path, n);
+            }
+        }
+    }
+
+    fn resolved_path(&mut self, way: &[&'a str], written: &[&'a str], n: usize) {
+        let Some((&first, rest)) = way.split_first() else { return };
+        let what = || match way == written {
+            true => way.join("::"),
+            false => format!("{} (as {})", way.join("::"), written.join("::")),
+        };
+        let last = way.last().copied().unwrap_or(first);
+        if names::is_std(first) && !rest.is_empty() {
+            if let Some(kind) = names::of_std(way) {
+                self.add(kind, what(), n);
+                if rest.first() == Some(&"os") && kind != Kind::Os {
+                    self.add(Kind::Os, what(), n);
+                }
+            } else if names::of_macro(last) == Some(Some(Kind::Include)) && rest.len() == 1 {
+                self.add(Kind::Include, what(), n);
+            }
+            return;
+        }
+        let found = names::of_any(way);
+        let of_last = names::of_last(last);
+        if let Some(kind) = found.or(of_last) {
+            self.add(kind, what(), n);
+        }
+        if found.is_some() {
+            self.add(Kind::Unresolved, format_args!("{}, which may be std's", what()), n);
+        }
+        let is_own =
+            matches!(first, "self" | "super" | "crate" | "$crate" | "Self") || self.names.is_known(first);
+        let is_crate =
+            !is_own && !is_type(first) && first != "*" && !rest.is_empty() && !names::is_prelude(first);
+        if is_crate && found.is_none() {
+            self.add(Kind::Crate, first, n);
+        } else if found.is_none()
+            && !is_own
+            && is_type(first)
+            && names::of_type(first).is_some()
+            && !self.names.is_known(first)
+        {
+            self.add(Kind::Unresolved, format_args!("{first}, which may be one of std's"), n);
+        }
+    }
+
+    /// A macro that is called there. `at` is where what it is given begins.
+    fn called(&mut self, path: &[&'a str], n: usize, at: usize) {
+        let row = self.row;
+        for way in self.resolved(path, n).unwrap_or_default() {
+            let (Some(&first), Some(&last)) = (way.first(), way.last()) else { continue };
+            let of_std = (way.len() == 1 || names::is_std(first)).then(|| names::of_macro(last)).flatten();
+            match of_std {
+                Some(Some(Kind::MacroRules)) => {
+                    let name = row.ident(at).unwrap_or_default();
+                    self.add(Kind::MacroRules, name, n);
+                    if names::of_macro(name).is_some() {
+                        self.add(Kind::Shadow, format_args!("macro_rules! {name}"), n);
+                    }
+                }
+                Some(Some(kind)) => self.add(kind, format_args!("{last}!"), n),
+                Some(None) if matches!(last, "concat" | "concat_bytes") => self.joined(at),
+                Some(None) => {}
+                None => {
+                    let name = way.join("::");
+                    if way.contains(&"inventory") || way.contains(&"linkme") || way.contains(&"ctor") {
+                        self.add(Kind::BeforeMain, format_args!("{name}!"), n);
+                    }
+                    self.add(Kind::Macro, format_args!("{name}!"), n);
+                    if way.len() > 1 && !matches!(first, "crate" | "$crate" | "self" | "super") {
+                        self.add(Kind::Crate, first, n);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Texts that are put together: what they come to.
+    fn joined(&mut self, open: usize) {
+        let row = self.row;
+        let mut text = Vec::new();
+        let mut n = open + 1;
+        loop {
+            match row.get(n) {
+                Some(Token::Literal(part)) => match texts::value(part) {
+                    Some(value) => text.extend_from_slice(&value),
+                    None => text.extend_from_slice(part.as_bytes()),
+                },
+                Some(Token::Punct { ch: ',', .. }) => {}
+                _ => break,
+            }
+            n += 1;
+        }
+        self.text(&text, open);
+    }
+}
+
+/// A tool whose attributes the compiler knows.
+fn is_tool(name: &str) -> bool {
+    matches!(name, "rustfmt" | "clippy" | "diagnostic" | "rustdoc")
+}
+
+/// Whether a name is written as types are.
+fn is_type(name: &str) -> bool {
+    name.trim_start_matches('_').starts_with(|c: char| c.is_uppercase())
+}
+
+/// A number's text, if it is that of a byte.
+fn number(text: &str) -> Option<u8> {
+    let text = text.trim_end_matches("u8").trim_end_matches("i32").trim_end_matches("u32").replace('_', "");
+    let (digits, radix) = match text.get(..2) {
+        Some("0x") => (&text[2..], 16),
+        Some("0b") => (&text[2..], 2),
+        Some("0o") => (&text[2..], 8),
+        _ => (text.as_str(), 10),
+    };
+    u8::from_str_radix(digits, radix).ok()
+}
