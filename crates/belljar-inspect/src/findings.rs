@@ -90,6 +90,12 @@ kinds! {
 }
 
 impl Kind {
+    /// Whether most macros have it, and it says little by itself.
+    #[must_use]
+    pub fn is_usual(self) -> bool {
+        matches!(self, Self::Lints | Self::Cfg | Self::Macro | Self::Crate)
+    }
+
     /// That of a name.
     #[must_use]
     pub fn of_name(name: &str) -> Option<Self> {
@@ -172,17 +178,28 @@ impl Findings {
         findings
     }
 
-    fn add(&mut self, kind: Kind, what: impl fmt::Display, at: usize) {
+    /// Adds it, or counts it where it is there. Returns its number in the list.
+    fn add(&mut self, kind: Kind, what: impl fmt::Display, at: usize) -> Option<usize> {
         self.kinds.add(kind);
         let what = what.to_string();
         let end = what.char_indices().nth(NAMED).map_or(what.len(), |(end, _)| end);
         let what = &what[..end];
-        if let Some(found) = self.list.iter_mut().find(|found| found.kind == kind && found.what == what) {
-            found.times = found.times.saturating_add(1);
-        } else if self.list.len() < LISTED {
-            self.list.push(Finding { kind, what: what.to_owned(), times: 1, at });
-        } else {
+        if let Some(n) = self.list.iter().position(|found| found.kind == kind && found.what == what) {
+            self.again(n);
+            return Some(n);
+        }
+        if self.list.len() >= LISTED {
             self.more += 1;
+            return None;
+        }
+        self.list.push(Finding { kind, what: what.to_owned(), times: 1, at });
+        Some(self.list.len() - 1)
+    }
+
+    /// Counts one of the list once more.
+    fn again(&mut self, n: usize) {
+        if let Some(found) = self.list.get_mut(n) {
+            found.times = found.times.saturating_add(1);
         }
     }
 }

@@ -52,7 +52,8 @@ pub fn output<'a>(input: &'a [u8], output: &'a [u8]) -> Result<Vec<(Token<'a>, O
     let mut lexed: Vec<Flat<'a>> = Vec::new();
     let mut r = Reader::new(output);
     let derived = tokens::read_derived(&mut r, streams.handles)?.len() as u32;
-    let mut out: Vec<(Token<'a>, Origin)> = Vec::new();
+    // A token takes some six bytes of an output.
+    let mut out: Vec<(Token<'a>, Origin)> = Vec::with_capacity(output.len() / 6);
     let mut open: Vec<(usize, Delimiter)> = Vec::new();
     loop {
         while let Some((_, closing)) = open.pop_if(|(end, _)| r.pos() >= *end) {

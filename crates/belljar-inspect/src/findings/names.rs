@@ -37,6 +37,11 @@ impl<'a> Names<'a> {
         self.items.insert(name);
     }
 
+    /// Whether a name stands for something else.
+    pub(super) fn is_alias(&self, name: &str) -> bool {
+        !self.aliases.is_empty() && self.aliases.contains_key(name)
+    }
+
     /// Whether the expansion has given that name to something.
     pub(super) fn is_known(&self, name: &str) -> bool {
         self.items.contains(name) || self.modules.contains(name) || self.aliases.contains_key(name)
@@ -44,6 +49,13 @@ impl<'a> Names<'a> {
 
     /// All that a path may stand for, itself if it stands for nothing else. `None` if there is no end to it.
     pub(super) fn resolve(&self, path: &[&'a str]) -> Option<Vec<Path<'a>>> {
+        let is_known = |name: &&str| {
+            matches!(*name, "self" | "super" | "crate") || self.modules.contains(name) || self.is_alias(name)
+        };
+        // Most stand for nothing but themselves.
+        if !path.first().is_some_and(is_known) {
+            return Some(vec![path.to_vec()]);
+        }
         let mut done: Vec<Path<'a>> = Vec::new();
         let mut next: Vec<Path<'a>> = vec![path.to_vec()];
         let mut seen: HashSet<Path<'a>> = HashSet::new();
@@ -79,43 +91,45 @@ impl<'a> Names<'a> {
 
 /// Keywords that are no part of a path. Source: the reference's strict keywords.
 pub(super) fn is_keyword(name: &str) -> bool {
-    matches!(
-        name,
-        "as" | "async"
-            | "await"
-            | "break"
-            | "const"
-            | "continue"
-            | "dyn"
-            | "else"
-            | "enum"
-            | "extern"
-            | "false"
-            | "fn"
-            | "for"
-            | "if"
-            | "impl"
-            | "in"
-            | "let"
-            | "loop"
-            | "match"
-            | "mod"
-            | "move"
-            | "mut"
-            | "pub"
-            | "ref"
-            | "return"
-            | "static"
-            | "struct"
-            | "trait"
-            | "true"
-            | "type"
-            | "unsafe"
-            | "use"
-            | "where"
-            | "while"
-            | "yield"
-    )
+    name.len() <= 8
+        && name.as_bytes().first().is_some_and(u8::is_ascii_lowercase)
+        && matches!(
+            name,
+            "as" | "async"
+                | "await"
+                | "break"
+                | "const"
+                | "continue"
+                | "dyn"
+                | "else"
+                | "enum"
+                | "extern"
+                | "false"
+                | "fn"
+                | "for"
+                | "if"
+                | "impl"
+                | "in"
+                | "let"
+                | "loop"
+                | "match"
+                | "mod"
+                | "move"
+                | "mut"
+                | "pub"
+                | "ref"
+                | "return"
+                | "static"
+                | "struct"
+                | "trait"
+                | "true"
+                | "type"
+                | "unsafe"
+                | "use"
+                | "where"
+                | "while"
+                | "yield"
+        )
 }
 
 pub(super) fn is_std(name: &str) -> bool {
@@ -190,6 +204,9 @@ pub(super) fn of_any(path: &[&str]) -> Option<Kind> {
 
 /// What a type's name is for, whoever has it.
 pub(super) fn of_type(name: &str) -> Option<Kind> {
+    if name.len() < 4 || !name.as_bytes()[0].is_ascii_uppercase() {
+        return None;
+    }
     match name {
         "Command" => Some(Kind::Process),
         "TcpStream" | "TcpListener" | "UdpSocket" | "UnixStream" | "UnixListener" | "UnixDatagram"
@@ -206,6 +223,10 @@ pub(super) fn of_type(name: &str) -> Option<Kind> {
 
 /// What a function's or method's name is for, whoever has it.
 pub(super) fn of_last(name: &str) -> Option<Kind> {
+    // All have an underscore, but for these two.
+    if !(name.contains('_') && name.len() >= 8) && !matches!(name, "transmute" | "canonicalize") {
+        return None;
+    }
     match name {
         "transmute"
         | "transmute_copy"

@@ -1,6 +1,8 @@
 //! The way over an expansion's tokens.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 
 use belljar_wire::tokens::Delimiter;
 
@@ -24,7 +26,15 @@ const SPELLED: usize = 4;
 #[must_use]
 pub fn findings(tokens: &[(Token<'_>, Origin)]) -> Findings {
     let row = Row::of(tokens);
-    let mut scan = Scan { row: &row, names: Names::default(), found: Findings::default() };
+    let mut scan = Scan {
+        row: &row,
+        names: Names::default(),
+        found: Findings::default(),
+        judged: HashMap::new(),
+        added: Vec::new(),
+        hasher: RandomState::new(),
+        lints_until: 0,
+    };
     scan.define();
     scan.judge();
     scan.found
@@ -77,8 +87,7 @@ impl<'r, 'a> Row<'r, 'a> {
 
     /// Whether what stands there is a part of a path that has begun before it.
     fn goes_on(&self, n: usize) -> bool {
-        self.is_after_colons(n)
-            && n.checked_sub(3).is_some_and(|n| self.segment(n).is_some() || self.punct(n) == Some('>'))
+        self.is_after_colons(n) && n.checked_sub(3).is_some_and(|n| self.segment(n).is_some())
     }
 
     fn punct(&self, n: usize) -> Option<char> {
@@ -141,6 +150,13 @@ struct Scan<'r, 'a> {
     row: &'r Row<'r, 'a>,
     names: Names<'a>,
     found: Findings,
+    /// Paths that were judged before, by a digest that nobody can foretell, and what was found.
+    judged: HashMap<u64, Vec<usize>>,
+    /// What was found of the path that is being judged.
+    added: Vec<usize>,
+    hasher: RandomState,
+    /// Up to there, names are those of lints.
+    lints_until: usize,
 }
 
 /// Something that a `use` brings.
@@ -157,7 +173,8 @@ impl<'a> Scan<'_, 'a> {
     fn define(&mut self) {
         let row = self.row;
         for n in 0..row.tokens.len() {
-            let Some(word) = row.ident(n) else { continue };
+            // All of these words are short.
+            let Some(word) = row.ident(n).filter(|word| word.len() <= 6) else { continue };
             match word {
                 "use" => {
                     for leaf in self.leaves(n).0 {
@@ -276,7 +293,8 @@ impl<'a> Scan<'_, 'a> {
     }
 
     fn add(&mut self, kind: Kind, what: impl std::fmt::Display, n: usize) {
-        self.found.add(kind, what, self.row.number(n));
+        let added = self.found.add(kind, what, self.row.number(n));
+        self.added.extend(added);
     }
 
     fn judge(&mut self) {
@@ -349,17 +367,18 @@ impl<'a> Scan<'_, 'a> {
                     }
                     let in_impl = bodies.last().copied().unwrap_or_default();
                     self.word(text, n, in_impl);
-                    if !row.goes_on(n) {
+                    if !row.goes_on(n) && !(n < self.lints_until && is_tool(text)) {
                         self.name(n);
-                    } else if row.punct(n - 3) == Some('>')
+                    }
+                    // `<T as Trait>::Type::function`
+                    if is_type(text)
+                        && row.is_after_colons(n)
+                        && row.punct(n.wrapping_sub(3)) == Some('>')
                         && (row.ident(n + 1) == Some("as") || row.colons(n + 1))
                         && row.is_made(n - 3, n + 2)
                     {
-                        self.add(
-                            Kind::Unresolved,
-                            format_args!("<…>::{text}, a type that an implementation chooses"),
-                            n,
-                        );
+                        let what = format_args!("<…>::{text}, a type that an implementation chooses");
+                        self.add(Kind::Unresolved, what, n);
                     }
                     if text == "crate"
                         && row.punct(n.wrapping_sub(1)) == Some('$')
@@ -456,6 +475,7 @@ impl<'a> Scan<'_, 'a> {
                     }
                     n = behind + 1;
                 }
+                self.lints_until = self.lints_until.max(n);
             }
             Some(kind) => {
                 self.add(kind, format_args!("#[{}]", path.join("::")), at);
@@ -555,6 +575,10 @@ impl<'a> Scan<'_, 'a> {
                 self.add(Kind::Bidi, format_args!("`{word}`"), n);
             }
         }
+        // All of these words are short, and small.
+        if word.len() > 6 || !word.as_bytes().first().is_some_and(u8::is_ascii_lowercase) {
+            return;
+        }
         match word {
             "unsafe" if row.is_made_one(n) => {
                 let of = match row.get(n + 1) {
@@ -612,6 +636,9 @@ impl<'a> Scan<'_, 'a> {
     /// A path or name that begins there, or a macro's call.
     fn name(&mut self, n: usize) {
         let row = self.row;
+        if !row.colons(n + 1) && row.punct(n + 1) != Some('!') && row.punct(n.wrapping_sub(1)) != Some('.') {
+            return self.single(n);
+        }
         let leading = row.is_after_colons(n);
         let (path, end) = row.path(n);
         let from = if leading { n - 2 } else { n };
@@ -643,20 +670,28 @@ impl<'a> Scan<'_, 'a> {
                 self.add(Kind::Unresolved, format_args!("{}, partly given", path.join("::")), n);
             }
             self.path(&path, n, true);
-        } else if let Some(ways) = self.resolved(&path, n) {
-            for way in ways {
-                if way.len() > 1 || way.first() != path.first() {
-                    self.resolved_path(&way, &path, n);
-                } else if let Some(kind) = names::of_type(last).filter(|_| !self.names.is_known(last)) {
-                    let is_bound =
-                        !row.is_open(end, Delimiter::Brace) && (row.colons(end) || kind != Kind::Process);
-                    if is_bound {
-                        self.add(Kind::Unresolved, format_args!("{last}, which may be one of std's"), n);
-                    }
-                } else if names::of_last(last).is_some() && row.is_open(end, Delimiter::Parenthesis) {
-                    self.add(names::of_last(last).unwrap_or(Kind::Unresolved), last, n);
-                }
+        }
+    }
+
+    /// A name by itself.
+    fn single(&mut self, n: usize) {
+        let row = self.row;
+        let Some(name) = row.segment(n) else { return };
+        let known = self.names.is_alias(name);
+        let (of_type, of_last) = (names::of_type(name), names::of_last(name));
+        if !(known || of_type.is_some() || of_last.is_some()) || !row.is_made(n, n + 1) {
+            return;
+        }
+        if known {
+            self.path(&[name], n, false);
+        } else if let Some(kind) = of_type.filter(|_| !self.names.is_known(name)) {
+            // A struct of that name that is made here, and a variant of an enum, are none of std's.
+            let is_bound = !row.is_open(n + 1, Delimiter::Brace) && kind != Kind::Process;
+            if is_bound {
+                self.add(Kind::Unresolved, format_args!("{name}, which may be one of std's"), n);
             }
+        } else if let Some(kind) = of_last.filter(|_| row.is_open(n + 1, Delimiter::Parenthesis)) {
+            self.add(kind, name, n);
         }
     }
 
@@ -674,13 +709,20 @@ impl<'a> Scan<'_, 'a> {
 
     /// A path: what it stands for, and what that is for.
     fn path(&mut self, path: &[&'a str], n: usize, is_used: bool) {
-        let Some(ways) = self.resolved(path, n) else { return };
-        for way in ways {
+        // The same ones come again and again.
+        let key = self.hasher.hash_one((path, is_used));
+        if let Some(found) = self.judged.get(&key) {
+            found.iter().for_each(|&n| self.found.again(n));
+            return;
+        }
+        self.added.clear();
+        for way in self.resolved(path, n).unwrap_or_default() {
             // A `use` of a crate's name alone uses nothing of it yet.
             if way.len() > 1 || is_used {
                 self.resolved_path(&way, path, n);
             }
         }
+        self.judged.insert(key, std::mem::take(&mut self.added));
     }
 
     fn resolved_path(&mut self, way: &[&'a str], written: &[&'a str], n: usize) {
@@ -708,6 +750,12 @@ impl<'a> Scan<'_, 'a> {
         }
         if found.is_some() {
             self.add(Kind::Unresolved, format_args!("{}, which may be std's", what()), n);
+        }
+        // What the crate has there was written by somebody else, or by another expansion.
+        if written.first() == Some(&"crate") && found.is_none() && !self.names.is_known(first) {
+            let what = format_args!("{}, of the crate that it stands in", written.join("::"));
+            self.add(Kind::Unresolved, what, n);
+            return;
         }
         let is_own =
             matches!(first, "self" | "super" | "crate" | "$crate" | "Self") || self.names.is_known(first);

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use anstyle::{AnsiColor, Style};
 use belljar_expander::{Ended, How, Written};
-use belljar_inspect::{Class, Rust, classes, rust};
+use belljar_inspect::{Class, Finding, Findings, Rust, classes, rust};
 use serde::Serialize;
 
 use super::Shown;
@@ -16,6 +16,10 @@ const CRATE: Style = Style::new().bold();
 const CALL: Style = AnsiColor::Cyan.on_default().bold();
 const DIM: Style = Style::new().dimmed();
 const FAILED: Style = AnsiColor::Red.on_default();
+const FOUND: Style = AnsiColor::Yellow.on_default();
+
+/// Findings of one kind that are named.
+const NAMED: usize = 4;
 
 /// Digits of a module's digest that are shown.
 const DIGITS: usize = 12;
@@ -84,9 +88,35 @@ fn call(one: &Shown<'_>, find: impl Fn(&Call) -> Option<Written>, out: &mut impl
             Some(written) => match written.tokens() {
                 Err(more) => say(&format!("what it wrote can't be shown: {more}")),
                 Ok(tokens) if tokens.is_empty() => writeln!(out, "{indent}{DIM}// nothing{DIM:#}"),
-                Ok(tokens) => code(&rust(&tokens), &indent, out),
+                Ok(tokens) => {
+                    found(&written.findings, &indent, out).and_then(|()| code(&rust(&tokens), &indent, out))
+                }
             },
         },
+    }
+}
+
+/// What generated code may do, a line for each kind, those first that are looked at first.
+fn found(findings: &Findings, indent: &str, out: &mut impl Write) -> io::Result<()> {
+    for kind in findings.kinds.iter() {
+        let of_kind = || findings.list.iter().filter(|found| found.kind == kind);
+        let named: Vec<String> = of_kind().take(NAMED).map(|found| short(&found.what)).collect();
+        let more = match of_kind().count().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let style = if kind.is_usual() { DIM } else { FOUND };
+        writeln!(out, "{indent}{style}// {kind}: {}{more}{style:#}", named.join(", "))?;
+    }
+    Ok(())
+}
+
+/// In one line, and no longer than people read.
+fn short(what: &str) -> String {
+    let line = plain(what);
+    match line.char_indices().nth(60) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
     }
 }
 
@@ -192,10 +222,29 @@ enum Came<'a> {
         made: Vec<(usize, usize)>,
         /// Of the bytes that the compiler was handed.
         digest: String,
+        /// What it may do.
+        findings: Vec<Found>,
+        /// Findings that are not listed, because there were too many.
+        findings_not_listed: u64,
     },
     NotShown(String),
     Panicked(Option<&'a str>),
     Failed(&'a str),
+}
+
+/// One thing that generated code may do.
+#[derive(Serialize)]
+struct Found {
+    kind: &'static str,
+    /// What shows it.
+    what: String,
+    times: u32,
+}
+
+impl Found {
+    fn of(finding: &Finding) -> Self {
+        Self { kind: finding.kind.name(), what: finding.what.clone(), times: finding.times }
+    }
 }
 
 /// All calls, as JSON.
@@ -253,6 +302,8 @@ fn came<'a>(call: &'a Call, find: impl Fn(&Call) -> Option<Written>) -> Came<'a>
                         formatted: is_formatted,
                         made: made.into_iter().map(|range| (range.start, range.end)).collect(),
                         digest: digest.to_hex().to_string(),
+                        findings: written.findings.list.iter().map(Found::of).collect(),
+                        findings_not_listed: written.findings.more,
                     }
                 }
             },
