@@ -135,6 +135,8 @@ fn what_is_shown_is_what_was_compiled() {
     pub const BESIDE: u8 = 1;
 
     // app/src/lib.rs:7:5 calls! of mac 0.1.0 (DIGEST), in answer
+    // macro: mac::number!
+    // crate: mac
     mac::number!(2)
 
         // app/src/lib.rs:7:5 number! of mac 0.1.0 (DIGEST), in answer, in what is above
@@ -150,6 +152,8 @@ fn what_is_shown_is_what_was_compiled() {
     }
 
     // app/src/models.rs:5:27 odd! of mac 0.1.0 (DIGEST), in models::inner::ODD
+    // bidi: text `\u{1b}[31m\u{200b}`
+    // non-ascii: text `\u{1b}[31m\u{200b}`
     "\u{1b}[31m\u{200b}"
     "#);
 

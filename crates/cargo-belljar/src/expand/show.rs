@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use anstyle::{AnsiColor, Style};
 use belljar_expander::{Ended, How, Written};
-use belljar_inspect::{Class, Finding, Findings, Rust, classes, rust};
+use belljar_inspect::{Class, Finding, Findings, Rust, classes, is_odd, rust};
 use serde::Serialize;
 
 use super::Shown;
@@ -113,7 +113,11 @@ fn found(findings: &Findings, indent: &str, out: &mut impl Write) -> io::Result<
 
 /// In one line, and no longer than people read.
 fn short(what: &str) -> String {
-    let line = plain(what);
+    let readable = |c: char| match is_odd(c) || c == '\n' {
+        true => c.escape_unicode().to_string(),
+        false => c.to_string(),
+    };
+    let line: String = what.chars().map(readable).collect();
     match line.char_indices().nth(60) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
