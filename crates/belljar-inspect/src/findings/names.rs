@@ -142,6 +142,28 @@ pub(super) fn of_std(path: &[&str]) -> Option<Kind> {
     of_module(rest)
 }
 
+/// Whether something in that module of std's may be a finding: what stands behind it is needed to tell.
+pub(super) fn is_open(module: &[&str]) -> bool {
+    match module {
+        [] | [_] => true,
+        [_, module, ..] => matches!(
+            *module,
+            "time"
+                | "os"
+                | "io"
+                | "panic"
+                | "alloc"
+                | "mem"
+                | "slice"
+                | "str"
+                | "char"
+                | "string"
+                | "vec"
+                | "boxed"
+        ),
+    }
+}
+
 /// The same from below the crate.
 fn of_module(path: &[&str]) -> Option<Kind> {
     let [module, rest @ ..] = path else { return None };

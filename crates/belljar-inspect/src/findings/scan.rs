@@ -665,8 +665,9 @@ impl<'a> Scan<'_, 'a> {
         }
         if path.len() > 1 {
             // A part that the user has written can be anything of his.
-            let given = (n..end).find(|&n| row.segment(n).is_some() && row.tokens[n].1 != Origin::Made);
-            if names::is_std(path[0]) && given.is_some() {
+            let given =
+                (n..end).filter(|&n| row.segment(n).is_some()).position(|n| row.tokens[n].1 != Origin::Made);
+            if names::is_std(path[0]) && given.is_some_and(|given| names::is_open(&path[..given])) {
                 self.add(Kind::Unresolved, format_args!("{}, partly given", path.join("::")), n);
             }
             self.path(&path, n, true);

@@ -182,7 +182,7 @@ fn is_host(word: &str) -> bool {
         let parts: Vec<&str> = name.split('.').collect();
         parts.len() == 4 && parts.iter().all(|part| part.parse::<u8>().is_ok())
     };
-    if is_four(name) || (name.starts_with('[') && name.contains("::")) {
+    if is_four(name) || is_six(name) {
         return true;
     }
     let Some((before, domain)) = name.trim_matches('.').rsplit_once('.') else {
@@ -191,6 +191,12 @@ fn is_host(word: &str) -> bool {
     let is_name = before.split('.').all(|part| !part.is_empty() && !part.contains([':', '[', ']']));
     is_name
         && (DOMAINS.contains(&domain) || (port.is_some() && domain.bytes().all(|b| b.is_ascii_lowercase())))
+}
+
+/// An address as it is written with a port: `[2001:db8::1]`.
+fn is_six(name: &str) -> bool {
+    let inner = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    inner.is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
 fn is_shell(text: &str) -> bool {
@@ -229,7 +235,7 @@ fn is_shell(text: &str) -> bool {
 }
 
 fn is_code(text: &str) -> bool {
-    const PARTS: [&str; 16] = [
+    const PARTS: [&str; 17] = [
         "std::",
         "core::",
         "unsafe {",
@@ -245,7 +251,8 @@ fn is_code(text: &str) -> bool {
         "<script",
         "#include",
         "process::",
-        "function(",
+        "function (",
+        "function()",
     ];
     if PARTS.iter().any(|part| text.contains(part)) {
         return true;
