@@ -277,7 +277,9 @@ impl Compilation {
         expansions: Option<&Expansions>,
         succeeded: bool,
     ) -> io::Result<()> {
-        let (Some(Root { file: root, test, edition }), Some(cwd)) = (&self.root, &self.calling.cwd) else { return Ok(()) };
+        let (Some(Root { file: root, test, edition }), Some(cwd)) = (&self.root, &self.calling.cwd) else {
+            return Ok(());
+        };
         let of = written::Of {
             build: self.build.clone(),
             package: self.calling.package.clone(),
