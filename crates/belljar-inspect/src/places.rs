@@ -36,7 +36,12 @@ struct Item {
     to: LineColumn,
     /// From the crate's root, with `::` between.
     path: String,
+    /// Whether it only says that a module has a file of its own.
+    is_elsewhere: bool,
 }
+
+/// A piece of a file: where it begins and where it ends. Lines count from 1, columns in characters from 0.
+pub type Piece = (LineColumn, LineColumn);
 
 impl Places {
     /// Those of the crate whose first file is `root`. A file that can't be read or parsed has none, nor have its modules.
@@ -79,14 +84,44 @@ impl Places {
         self.files.get(file).map_or(self.files.len(), |(order, _)| *order)
     }
 
+    /// The crate's files, in the order of its modules, each with its module's path. Those that are there but can't be read or parsed
+    /// have none.
+    #[must_use]
+    pub fn files(&self) -> Vec<(&Path, Option<&str>)> {
+        let mut files: Vec<_> = self.files.iter().collect();
+        files.sort_by_key(|(_, (order, _))| *order);
+        files
+            .into_iter()
+            .map(|(file, (_, items))| (file.as_path(), items.first().map(|whole| whole.path.as_str())))
+            .collect()
+    }
+
+    /// The outermost items of a file whose paths are wanted, in order.
+    #[must_use]
+    pub fn pieces(&self, file: &Path, is_wanted: impl Fn(&str) -> bool) -> Vec<Piece> {
+        let mut pieces: Vec<Piece> = Vec::new();
+        for item in self.files.get(file).map_or(&[][..], |(_, items)| items) {
+            let is_covered =
+                pieces.last().is_some_and(|(_, to)| (item.to.line, item.to.column) <= (to.line, to.column));
+            if !is_covered && !item.is_elsewhere && is_wanted(&item.path) {
+                pieces.push((item.from, item.to));
+            }
+        }
+        pieces
+    }
+
     /// Adds the items of a file, and gives the modules that it declares in files of their own.
     fn add(&mut self, seen: &mut Seen, module: &Module) -> Vec<Module> {
         let mut declared = Vec::new();
-        let Some(parsed) = seen.source(&module.file).and_then(|text| parsed(&text)) else { return declared };
+        let Some(text) = seen.source(&module.file) else { return declared };
+        let order = self.files.len();
+        let Some(parsed) = text.and_then(|text| parsed(&text)) else {
+            self.files.entry(module.file.clone()).or_insert((order, Vec::new()));
+            return declared;
+        };
         let end = LineColumn { line: usize::MAX, column: 0 };
         let from = LineColumn { line: 0, column: 0 };
-        let order = self.files.len();
-        let whole = Item { from, to: end, path: module.path.clone() };
+        let whole = Item { from, to: end, path: module.path.clone(), is_elsewhere: false };
         self.files.insert(module.file.clone(), (order, vec![whole]));
         self.items(&parsed.items, module, false, &mut declared);
         declared
@@ -100,7 +135,8 @@ impl Places {
         for item in items {
             let Some(name) = name(item) else { continue };
             let path = joined(path, &name);
-            self.push(file, item.span(), &path);
+            let is_elsewhere = matches!(item, syn::Item::Mod(module) if module.content.is_none());
+            self.push(file, item.span(), &path, is_elsewhere);
             match item {
                 syn::Item::Mod(module) => {
                     let depth = depth + 1;
@@ -134,14 +170,14 @@ impl Places {
                             syn::ImplItem::Type(t) => &t.ident,
                             _ => continue,
                         };
-                        self.push(file, member.span(), &joined(&path, &name.unraw().to_string()));
+                        self.push(file, member.span(), &joined(&path, &name.unraw().to_string()), false);
                     }
                 }
                 syn::Item::Trait(of) => {
                     for member in &of.items {
                         if let syn::TraitItem::Fn(f) = member {
                             let name = f.sig.ident.unraw().to_string();
-                            self.push(file, member.span(), &joined(&path, &name));
+                            self.push(file, member.span(), &joined(&path, &name), false);
                         }
                     }
                 }
@@ -150,9 +186,9 @@ impl Places {
         }
     }
 
-    fn push(&mut self, file: &Path, span: Span, path: &str) {
+    fn push(&mut self, file: &Path, span: Span, path: &str, is_elsewhere: bool) {
         if let Some((_, items)) = self.files.get_mut(file) {
-            items.push(Item { from: span.start(), to: span.end(), path: path.to_owned() });
+            items.push(Item { from: span.start(), to: span.end(), path: path.to_owned(), is_elsewhere });
         }
     }
 }
@@ -174,14 +210,22 @@ struct Seen {
 }
 
 impl Seen {
-    /// The text of a regular file that was not read before, under whatever name.
-    fn source(&mut self, file: &Path) -> Option<String> {
+    /// The text of a file that was not seen before, under whatever name. `Some(None)` is a file that can't be read.
+    fn source(&mut self, file: &Path) -> Option<Option<String>> {
         let found = std::fs::metadata(file).ok()?;
+        if self.files.len() >= MAX_FILES || !self.files.insert(file.canonicalize().ok()?) {
+            return None;
+        }
         self.bytes = self.bytes.saturating_add(found.len());
-        let fits = found.is_file() && found.len() <= MAX_FILE && self.bytes <= MAX_BYTES;
-        let is_new = fits && self.files.len() < MAX_FILES && self.files.insert(file.canonicalize().ok()?);
-        is_new.then(|| std::fs::read_to_string(file).ok())?
+        let fits = self.bytes <= MAX_BYTES;
+        Some(fits.then(|| read(file)).flatten())
     }
+}
+
+/// The text of a regular file that is not too long.
+pub(crate) fn read(file: &Path) -> Option<String> {
+    let found = std::fs::metadata(file).ok()?;
+    (found.is_file() && found.len() <= MAX_FILE).then(|| std::fs::read_to_string(file).ok())?
 }
 
 /// Whether a path is that of an item or of something in it.

@@ -30,6 +30,17 @@ const CRATE: &str = "__belljar_dollar_crate__";
 /// What is around tokens that are no items, while they are formatted.
 const AROUND: &str = "__belljar_around__";
 
+/// What makes tokens readable.
+#[derive(Clone, Copy)]
+pub enum Formatter<'a> {
+    /// Nothing: one line for each `;` and brace.
+    None,
+    Prettyplease,
+    /// Prettyplease, and then this: from the text of a source file to the same tokens as another text. Where it has none, or has
+    /// other tokens in it, the first text stays. It is called in a thread of its own.
+    Other(Other<'a>),
+}
+
 /// Tokens as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rust {
@@ -44,8 +55,19 @@ pub struct Rust {
 /// The text of these tokens.
 #[must_use]
 pub fn rust(tokens: &[(Token<'_>, Origin)]) -> Rust {
+    rust_by(tokens, Formatter::Prettyplease)
+}
+
+/// The text of these tokens, as a formatter writes them.
+#[must_use]
+pub fn rust_by(tokens: &[(Token<'_>, Origin)], formatter: Formatter<'_>) -> Rust {
+    let other = match formatter {
+        Formatter::None => return without_odd(plain(tokens)),
+        Formatter::Prettyplease => None,
+        Formatter::Other(other) => Some(other),
+    };
     let is_moderate = tokens.len() <= MAX_PARSED && depth(tokens) <= MAX_DEPTH;
-    let formatted = is_moderate.then(|| in_a_thread(tokens)).flatten();
+    let formatted = is_moderate.then(|| in_a_thread(tokens, other)).flatten();
     without_odd(formatted.unwrap_or_else(|| plain(tokens)))
 }
 
@@ -77,10 +99,13 @@ fn depth(tokens: &[(Token<'_>, Origin)]) -> usize {
     deepest
 }
 
-fn in_a_thread(tokens: &[(Token<'_>, Origin)]) -> Option<Rust> {
+/// A formatter that is not built in.
+type Other<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
+
+fn in_a_thread(tokens: &[(Token<'_>, Origin)], other: Option<Other<'_>>) -> Option<Rust> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name(THREAD.to_owned()).stack_size(STACK);
-        thread.spawn_scoped(scope, || formatted(tokens)).ok()?.join().ok()?
+        thread.spawn_scoped(scope, || formatted(tokens, other)).ok()?.join().ok()?
     })
 }
 
@@ -94,7 +119,7 @@ pub fn quiet_panics() {
     }));
 }
 
-fn formatted(tokens: &[(Token<'_>, Origin)]) -> Option<Rust> {
+fn formatted(tokens: &[(Token<'_>, Origin)], other: Option<Other<'_>>) -> Option<Rust> {
     // What stands for `$crate` must stand for nothing else.
     let is_taken = |token: &Token<'_>| match token {
         Token::Ident { text, .. } | Token::Literal(text) => text.contains(CRATE),
@@ -107,31 +132,76 @@ fn formatted(tokens: &[(Token<'_>, Origin)]) -> Option<Rust> {
     if nesting::nesting(stream.clone()) > nesting::MAX {
         return None;
     }
-    let text = as_items(&stream)
-        .or_else(|| within(&format!("fn {AROUND}()"), &stream))
-        .or_else(|| within(&format!("impl {AROUND}"), &stream))
-        .or_else(|| within(&format!("trait {AROUND}"), &stream))
-        .or_else(|| as_type(&stream))?;
-    let made = origins(&text, tokens)?;
+    let (within, whole) = Within::ALL.iter().find_map(|within| {
+        let whole = within.whole(&stream)?;
+        within.contents(&whole).is_some().then_some((within, whole))
+    })?;
+    let checked = |whole: &str| {
+        let text = within.contents(whole)?;
+        let made = origins(&text, tokens)?;
+        Some((text, made))
+    };
+    let by_other = other.and_then(|other| checked(&other(&whole)?));
+    let (text, made) = by_other.or_else(|| checked(&whole))?;
     Some(changed(Rust { text, made, is_formatted: true }, |rest| {
         rest.starts_with(CRATE).then(|| (CRATE.len(), "$crate".to_owned()))
     }))
 }
 
-fn as_items(stream: &TokenStream) -> Option<String> {
-    Some(prettyplease::unparse(&syn::parse2(stream.clone()).ok()?))
+/// What is around tokens while they are formatted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Within {
+    /// Nothing: they are items.
+    Nothing,
+    /// The braces of an item that begins like this.
+    Braces(&'static str),
+    /// What says that they are a type.
+    Type,
 }
 
-/// Formatted as what stands in the braces of such an item.
-fn within(head: &str, stream: &TokenStream) -> Option<String> {
-    let mut item: TokenStream = head.parse().ok()?;
-    item.extend([TokenTree::from(proc_macro2::Group::new(proc_macro2::Delimiter::Brace, stream.clone()))]);
-    let text = as_items(&item)?;
-    let (_, rest) = text.split_once("{\n")?;
-    Some(dedented(rest.strip_suffix("}\n")?))
+impl Within {
+    const ALL: [Self; 5] =
+        [Self::Nothing, Self::Braces("fn"), Self::Braces("impl"), Self::Braces("trait"), Self::Type];
+
+    /// The text of a source file with these tokens in it. `None` if they are none of that.
+    fn whole(self, stream: &TokenStream) -> Option<String> {
+        let whole = match self {
+            Self::Nothing => stream.clone(),
+            Self::Braces(word) => {
+                let arguments = if word == "fn" { "()" } else { "" };
+                let mut item: TokenStream = format!("{word} {AROUND}{arguments}").parse().ok()?;
+                let braces = proc_macro2::Group::new(proc_macro2::Delimiter::Brace, stream.clone());
+                item.extend([TokenTree::from(braces)]);
+                item
+            }
+            Self::Type => {
+                let mut item: TokenStream = format!("type {AROUND} =").parse().ok()?;
+                item.extend(stream.clone());
+                item.extend([TokenTree::from(proc_macro2::Punct::new(';', proc_macro2::Spacing::Alone))]);
+                item
+            }
+        };
+        Some(prettyplease::unparse(&syn::parse2(whole).ok()?))
+    }
+
+    /// The tokens' own part of such a text.
+    fn contents(self, whole: &str) -> Option<String> {
+        match self {
+            Self::Nothing => Some(whole.to_owned()),
+            Self::Braces(word) => {
+                let (head, rest) = whole.split_once("{\n")?;
+                let is_head = head.starts_with(word) && head.contains(AROUND);
+                is_head.then(|| rest.strip_suffix("}\n").map(dedented))?
+            }
+            Self::Type => {
+                let text = whole.strip_prefix(&format!("type {AROUND} ="))?.strip_suffix(";\n")?;
+                Some(format!("{}\n", text.trim_start()))
+            }
+        }
+    }
 }
 
-/// With four spaces less before each line, but for lines that begin within a token.
+/// Without the space that is before the first line, before any line but those that begin within a token.
 fn dedented(text: &str) -> String {
     let parts = parts(text).unwrap_or_default();
     let mut long = parts
@@ -139,6 +209,7 @@ fn dedented(text: &str) -> String {
         .map(|part| part.range)
         .filter(|range| text[range.clone()].contains('\n'))
         .peekable();
+    let indent = &text[..text.len() - text.trim_start_matches([' ', '\t']).len()];
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
     for line in text.split_inclusive('\n') {
@@ -146,19 +217,10 @@ fn dedented(text: &str) -> String {
             long.next();
         }
         let is_within = long.peek().is_some_and(|range| range.start < at);
-        out.push_str(if is_within { line } else { line.strip_prefix("    ").unwrap_or(line) });
+        out.push_str(if is_within { line } else { line.strip_prefix(indent).unwrap_or(line) });
         at += line.len();
     }
     out
-}
-
-fn as_type(stream: &TokenStream) -> Option<String> {
-    let mut item: TokenStream = format!("type {AROUND} =").parse().ok()?;
-    item.extend(stream.clone());
-    item.extend([TokenTree::from(proc_macro2::Punct::new(';', proc_macro2::Spacing::Alone))]);
-    let text = as_items(&item)?;
-    let text = text.strip_prefix(&format!("type {AROUND} = "))?.strip_suffix(";\n")?;
-    Some(format!("{text}\n"))
 }
 
 /// As the parser's tokens.
@@ -197,7 +259,7 @@ fn lexed(text: &str) -> Option<TokenStream> {
 }
 
 /// A token's text. A group without delimiters has none.
-fn text_of(token: Token<'_>) -> Option<String> {
+pub(crate) fn text_of(token: Token<'_>) -> Option<String> {
     Some(match token {
         Token::Ident { text, raw } => format!("{}{text}", if raw { "r#" } else { "" }),
         Token::Literal(text) => text.to_owned(),
@@ -241,7 +303,13 @@ fn origins(text: &str, tokens: &[(Token<'_>, Origin)]) -> Option<Vec<Range<usize
     let (mut at, mut origin) = (0, Origin::Made);
     // The last tokens before, for doc comments.
     let mut before = ["", ""];
+    // Where the last token ended. Between tokens there is white space: no comment of anybody's.
+    let mut ended = 0;
     for (n, part) in parts.iter().enumerate() {
+        if text.get(ended..part.range.start).is_some_and(|between| !between.trim().is_empty()) {
+            return None;
+        }
+        ended = ended.max(part.range.end);
         let next = |text: &str| parts.get(n + 1).is_some_and(|part| part.text == text);
         loop {
             let Some((token, of)) = flat.get(at) else {
@@ -278,23 +346,24 @@ fn origins(text: &str, tokens: &[(Token<'_>, Origin)]) -> Option<Vec<Range<usize
             }
         }
     }
-    flat.get(at..)?.iter().all(|(token, _)| is_free(token)).then_some(made)
+    let is_rest_free = flat.get(at..)?.iter().all(|(token, _)| is_free(token));
+    (is_rest_free && text.get(ended..)?.trim().is_empty()).then_some(made)
 }
 
 /// Whether two literals are the same documentation: it is written in another form as a comment, and without space around it.
-fn is_same_doc(a: &str, b: &str) -> bool {
+pub(crate) fn is_same_doc(a: &str, b: &str) -> bool {
     let value =
         |text: &str| syn::parse_str::<syn::LitStr>(text).ok().map(|text| text.value().trim().to_owned());
     value(a).is_some_and(|a| value(b) == Some(a))
 }
 
 /// A token of a text.
-struct Part {
-    text: String,
-    range: Range<usize>,
+pub(crate) struct Part {
+    pub(crate) text: String,
+    pub(crate) range: Range<usize>,
 }
 
-fn parts(text: &str) -> Option<Vec<Part>> {
+pub(crate) fn parts(text: &str) -> Option<Vec<Part>> {
     let mut parts: Vec<Part> = Vec::new();
     let mut open = vec![text.parse::<TokenStream>().ok()?.into_iter()];
     let mut closing: Vec<Part> = Vec::new();

@@ -53,6 +53,7 @@ pub struct RustcArgs {
     pub kind: CrateKind,
     /// Whether it is a test harness.
     pub test: bool,
+    pub edition: Option<String>,
     /// The crate root, as given.
     pub source: Option<Utf8PathBuf>,
     pub out_dir: Option<Utf8PathBuf>,
@@ -87,6 +88,7 @@ impl RustcArgs {
             crate_name: None,
             kind: CrateKind::Other,
             test: false,
+            edition: None,
             source: None,
             out_dir: None,
             target: None,
@@ -117,6 +119,7 @@ impl RustcArgs {
                 "--emit" => this.emit.extend(value().split(',').map(str::to_owned)),
                 "--json" => this.json_artifacts |= value().split(',').any(|j| j == "artifacts"),
                 "--test" => this.test = true,
+                "--edition" => this.edition = Some(value()),
                 "--print" => {
                     asks = true;
                     drop(value());
@@ -129,8 +132,7 @@ impl RustcArgs {
                 }
                 "-C" => this.codegen(&value(), &mut debug_assertions),
                 // Flags with a value that is none of our business, and must not be taken for the crate root.
-                "--edition"
-                | "--extern"
+                "--extern"
                 | "--cap-lints"
                 | "--error-format"
                 | "--diagnostic-width"

@@ -4,22 +4,27 @@
 //! records of units (written) ── of the newest build of each crate ── calls that are asked for ── tokens from the store ── as Rust
 //! ```
 //!
-//! Nothing is compiled and no macro is run: what is shown is what the compiler was handed.
+//! Nothing is compiled and no macro is run: what is shown is what the compiler was handed. With `--whole`, the calls stand in the source
+//! files, as these are now.
 
+mod format;
 mod pager;
 mod show;
+mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use belljar_expander::{CallSite, Written};
+use belljar_expander::CallSite;
 use belljar_inspect::{Places, is_in};
 use belljar_plan::Workspace;
 use belljar_store::{Expansions, Store};
 use camino::Utf8Path;
 
+use self::format::{Formatter, Formatting};
+use self::show::Outputs;
 use crate::build::{self, CommandError};
 use crate::json::Format;
 use crate::log::is_named;
@@ -44,6 +49,12 @@ pub(crate) struct Expand {
     /// Whether calls in what macros wrote are shown, too
     #[arg(long, value_enum, default_value = "all")]
     level: Level,
+    /// Whole source files, of each crate or of PATH, with what macros wrote in its place
+    #[arg(long)]
+    whole: bool,
+    /// What formats what macros wrote
+    #[arg(long, value_enum, default_value = "prettyplease")]
+    formatter: Formatter,
     /// How to write it
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -75,6 +86,10 @@ pub(crate) enum ExpandError {
     NoPath { path: String, known: String },
     #[error("what macros wrote can't be read: {source}{}", crate::own_dir::advice(.source, "check the target directory's rights"))]
     Read { source: io::Error },
+    #[error(
+        "rustfmt can't be used (`{program}`): {why}\nnext: install it (`rustup component add rustfmt`), name another one in RUSTFMT, or leave `--formatter rustfmt` out"
+    )]
+    NoRustfmt { program: String, why: String },
     #[error("what macros wrote can't be shown: {source}")]
     Show { source: io::Error },
 }
@@ -96,6 +111,8 @@ pub(crate) struct Shown<'a> {
     pub(crate) call: &'a Call,
     /// How many calls it is written by, one by the other.
     pub(crate) level: usize,
+    /// The first of these, or itself: one of the unit's calls.
+    pub(crate) root: usize,
     /// The item in which it stands.
     pub(crate) item: Option<String>,
 }
@@ -108,6 +125,10 @@ impl Shown<'_> {
 
 impl Expand {
     pub(crate) fn run(self) -> Result<ExitCode, CommandError> {
+        if self.whole && self.format == Format::Json {
+            let message = "the argument '--whole' cannot be used with '--format json'\n";
+            clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, message).exit();
+        }
         let workspace = build::workspace_of(self.manifest_path.as_ref())?;
         let expansions = Expansions::of(&Store::open_default()?);
         let dirs: Vec<_> = workspace.built_in().into_iter().map(|dir| dir.join("belljar")).collect();
@@ -116,17 +137,24 @@ impl Expand {
         unreadable.iter().for_each(report::warning);
         let units = self.chosen(units, &workspace)?;
         belljar_inspect::quiet_panics();
-        let shown = self.calls(&units)?;
-        let find = |call: &Call| match call.ended {
-            belljar_expander::Ended::Wrote { digest, kept: Some(name), .. } => {
-                Written::find(&expansions, &name, digest)
+        let places: Vec<Places> =
+            units.iter().map(|unit| Places::of(unit.header.of.root.as_std_path())).collect();
+        let shown = self.calls(&units, &places)?;
+        let formatting = Formatting::of(self.formatter, &workspace.root)?;
+        let outputs = Outputs { expansions, formatting };
+        let text = |mut out: &mut dyn Write| match self.whole {
+            true => {
+                let crates = units.iter().zip(&places);
+                let is_wanted =
+                    |item: &str, unit: &Unit| self.path.as_deref().is_none_or(|path| is_at(item, path, unit));
+                whole::text(crates, &shown, is_wanted, &outputs, &mut out)
             }
-            _ => None,
+            false => show::text(&shown, &outputs, &mut out),
         };
         let result = match self.format {
-            Format::Json => show::json(&shown, find, &mut anstream::stdout().lock()),
-            Format::Text if self.no_pager => show::text(&shown, find, &mut anstream::stdout().lock()),
-            Format::Text => pager::show(|mut out| show::text(&shown, find, &mut out)),
+            Format::Json => show::json(&shown, &outputs, &mut anstream::stdout().lock()),
+            Format::Text if self.no_pager => text(&mut anstream::stdout().lock()),
+            Format::Text => pager::show(text),
         };
         match result {
             // Whoever reads it has read enough.
@@ -166,12 +194,9 @@ impl Expand {
     }
 
     /// The calls that are asked for.
-    fn calls<'a>(&self, units: &'a [Unit]) -> Result<Vec<Shown<'a>>, ExpandError> {
-        let mut all = Vec::new();
-        for unit in units {
-            let places = Places::of(unit.header.of.root.as_std_path());
-            all.extend(in_order(unit, &places));
-        }
+    fn calls<'a>(&self, units: &'a [Unit], places: &[Places]) -> Result<Vec<Shown<'a>>, ExpandError> {
+        let mut all: Vec<Shown<'a>> =
+            units.iter().zip(places).flat_map(|(unit, places)| in_order(unit, places)).collect();
         if self.level == Level::One {
             all.retain(|shown| shown.level == 0);
         }
@@ -242,13 +267,13 @@ fn in_order<'a>(unit: &'a Unit, places: &Places) -> Vec<Shown<'a>> {
     });
     let mut shown = Vec::with_capacity(unit.calls.len());
     // The next one is the last.
-    let mut next: Vec<(usize, usize)> = in_source.into_iter().rev().map(|n| (n, 0)).collect();
-    while let Some((n, level)) = next.pop() {
+    let mut next: Vec<(usize, usize, usize)> = in_source.into_iter().rev().map(|n| (n, 0, n)).collect();
+    while let Some((n, level, root)) = next.pop() {
         let call = &unit.calls[n];
         let site = call.site.as_ref().zip(file(call));
         let item = site.and_then(|(site, file)| places.path(file.as_std_path(), site.line, site.column));
-        shown.push(Shown { unit, call, level, item: item.map(str::to_owned) });
-        next.extend(written[n].iter().rev().map(|&n| (n, level + 1)));
+        shown.push(Shown { unit, call, level, root, item: item.map(str::to_owned) });
+        next.extend(written[n].iter().rev().map(|&n| (n, level + 1, root)));
     }
     shown
 }

@@ -134,12 +134,27 @@ fn ignored() -> u64 {
 /// A process, and when it was started: numbers are used again.
 type Process = (i32, u64);
 
-/// Ends every process below this one. All are stopped first, parents before children, so that none can start another
-/// meanwhile or be taken by init with its children unseen.
+/// Ends every process below this one.
 pub(crate) fn end_descendants() {
+    let this = i32::try_from(std::process::id()).unwrap_or_default();
+    end(|| descendants(this));
+}
+
+/// Ends a child that was not waited for, and every process below it.
+pub(crate) fn end_tree(child: &Child) {
+    let child = Pid::from_child(child).as_raw_nonzero().get();
+    end(|| {
+        let itself = stat(child).map(|(_, start)| (child, start));
+        itself.into_iter().chain(descendants(child)).collect()
+    });
+}
+
+/// Ends processes, as they are found now. All are stopped first, parents before children, so that none can start another
+/// meanwhile or be taken by init with its children unseen.
+fn end(find: impl Fn() -> Vec<Process>) {
     let mut stopped: Vec<Process> = Vec::new();
     loop {
-        let new: Vec<Process> = descendants().into_iter().filter(|p| !stopped.contains(p)).collect();
+        let new: Vec<Process> = find().into_iter().filter(|p| !stopped.contains(p)).collect();
         if new.is_empty() {
             break;
         }
@@ -179,8 +194,8 @@ fn stat(pid: i32) -> Option<(i32, u64)> {
     (!ended).then_some((fields.get(1)?.parse().ok()?, fields.get(19)?.parse().ok()?))
 }
 
-/// Every process below this one, parents before their children.
-fn descendants() -> Vec<Process> {
+/// Every process below that one, parents before their children.
+fn descendants(of: i32) -> Vec<Process> {
     let mut children: HashMap<i32, Vec<Process>> = HashMap::new();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         if let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok())
@@ -190,7 +205,7 @@ fn descendants() -> Vec<Process> {
         }
     }
     let mut found = Vec::new();
-    let mut todo = vec![i32::try_from(std::process::id()).unwrap_or_default()];
+    let mut todo = vec![of];
     while let Some(parent) = todo.pop() {
         for child in children.remove(&parent).unwrap_or_default() {
             found.push(child);

@@ -36,7 +36,7 @@ use crate::own_dir::advice;
 use crate::promised::{self, Guest};
 use crate::session::{self, Session};
 use crate::{cache, interrupt, policy, report};
-use afterwards::{AfterwardsError, Compilation, Finished, Stamped};
+use afterwards::{AfterwardsError, Compilation, Finished, Root, Stamped};
 use ahead::Keys;
 use printed::Printed;
 use unchanged::{Begun, Call, Known};
@@ -234,7 +234,7 @@ fn compilation(
         unit: Compilation::unit_of(unit),
         build: std::env::var(afterwards::BUILD).ok(),
         shares_log: false,
-        root: Some((unit.source_in(cwd), unit.test)),
+        root: Some(Root { file: unit.source_in(cwd), test: unit.test, edition: unit.edition.clone() }),
         program: Path::new(&name(compilers)).file_name().unwrap_or_default().to_string_lossy().into_owned(),
         dep_info: Compilation::dep_info_of(unit, cwd),
         // cargo has the compiler be silent about crates that aren't the user's.

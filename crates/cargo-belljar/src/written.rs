@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! {"belljar_written":2,"build":"…","package":"web","version":"0.1.0","crate":"web","program":"rustc","test":false,
-//!  "root":"/ws/web/src/main.rs","cwd":"/ws","failed":false,"not_listed":0,
+//!  "edition":"2024","root":"/ws/web/src/main.rs","cwd":"/ws","failed":false,"not_listed":0,
 //!  "macros":[{"kind":"derive","name":"Serialize","package":"serde_derive","version":"1.0.229","module":"84b0…"}]}
 //! {"macro":0,"file":"src/main.rs","at":[3,10,3,19],"how":"remembered","microseconds":41,
 //!  "wrote":{"digest":"…","kept":"<key><variant>","found":["lints","crate"]}}
@@ -65,6 +65,9 @@ pub(crate) struct Of {
     pub(crate) program: String,
     /// Whether it is compiled as a test harness.
     pub(crate) test: bool,
+    /// Of the language, as the compiler was told.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) edition: Option<String>,
     /// The crate's first source file.
     pub(crate) root: Utf8PathBuf,
     /// The compiler's working directory, to which names of files may be relative.

@@ -339,3 +339,418 @@ fn only_what_this_store_has_sealed_is_shown() {
     let done = expand().failed();
     assert!(done.stderr.contains("is a symbolic link"), "{}", done.stderr);
 }
+
+const WHOLE: &str = r##"//! A crate.
+pub mod models;
+#[path = "../src/inline.rs"]
+mod elsewhere;
+
+/// Something to say.
+pub trait Hello {
+    fn hello(&self) -> &'static str;
+}
+
+/// What is replaced.
+#[mac::beside]
+#[must_use]
+pub fn answer() -> u8 {
+    // As it was written:   two
+    mac::number!(1) + mac::calls!()
+}
+
+pub fn more() -> u8 {
+    let one = mac::number!(3) * 2; let two = mac::number!(4); // why
+    mac::nothing!();
+    println!("{}", mac::number!(5));
+    one + two
+}
+
+macro_rules! types {
+    ($($name:ident)*) => { $(#[derive(mac::Hello)] pub struct $name;)* };
+}
+types!(A B);
+mac::nothing!();
+"##;
+
+const INLINE: &str = "pub struct Before; #[derive(mac::Hello)] pub struct One; pub struct After;
+use crate::Hello;
+#[mac::beside] pub mod twice {
+    pub const INNER: u8 = mac::number!(6);
+}
+";
+
+const WHOLE_MODELS: &str = "use crate::Hello;
+
+/// Who does it.
+#[derive(mac::Hello, Clone, mac::Hello2)] // twice
+pub struct User;
+
+pub mod inner {
+    pub const ODD: &str = mac::odd!();
+    pub const NEXT: u8 = 1;
+}
+";
+
+fn whole_workspace() -> Project {
+    let project = workspace();
+    let more = "
+#[proc_macro]
+pub fn nothing(_: TokenStream) -> TokenStream { TokenStream::new() }
+
+#[proc_macro_derive(Hello2)]
+pub fn hello2(_: TokenStream) -> TokenStream { \"mac::items! { 7 }\".parse().unwrap() }
+
+#[proc_macro]
+pub fn items(_: TokenStream) -> TokenStream { \"pub const SEVEN: u8 = 7;\".parse().unwrap() }
+";
+    project
+        .file("mac/src/lib.rs", &format!("{MACROS}{more}"))
+        .file("app/src/lib.rs", WHOLE)
+        .file("app/src/inline.rs", INLINE)
+        .file("app/src/models.rs", WHOLE_MODELS);
+    project
+}
+
+#[test]
+fn whole_files_have_what_macros_wrote_in_its_place() {
+    let store = Store::with_toolchain();
+    let project = whole_workspace();
+    run(store.of(&mut project.belljar(&["check"]))).ok();
+    let whole = |args: &[&str]| run(store.of(&mut project.belljar(&[&["expand", "--whole"], args].concat())));
+    let all = whole(&[]).ok();
+    assert_eq!(all.stderr, "");
+    insta::assert_snapshot!(shown(&all), @r#"
+    // app 0.1.0
+
+    // app/src/lib.rs
+    //! A crate.
+    pub mod models;
+    #[path = "../src/inline.rs"]
+    mod elsewhere;
+
+    /// Something to say.
+    pub trait Hello {
+        fn hello(&self) -> &'static str;
+    }
+
+    // app/src/lib.rs:12:1 #[beside] of mac 0.1.0 (DIGEST), in answer
+    /// What is replaced.
+    #[must_use]
+    pub fn answer() -> u8 {
+        mac::number!(1) + mac::calls!()
+    }
+    pub const BESIDE: u8 = 1;
+
+        // app/src/lib.rs:16:5 number! of mac 0.1.0 (DIGEST), in answer, in what is above
+        40 + (1)
+
+        // app/src/lib.rs:16:23 calls! of mac 0.1.0 (DIGEST), in answer, in what is above
+        mac::number!(2)
+
+            // app/src/lib.rs:16:23 number! of mac 0.1.0 (DIGEST), in answer, in what is above
+            40 + (2)
+    // end
+
+    pub fn more() -> u8 {
+        let one =
+            // app/src/lib.rs:20:15 number! of mac 0.1.0 (DIGEST), in more
+            40 + (3)
+            // end
+        * 2; let two =
+            // app/src/lib.rs:20:46 number! of mac 0.1.0 (DIGEST), in more
+            40 + (4);
+            // end
+        // why
+        // app/src/lib.rs:21:5 nothing! of mac 0.1.0 (DIGEST), in more
+        // nothing
+        println!("{}",
+            // app/src/lib.rs:22:20 number! of mac 0.1.0 (DIGEST), in more
+            40 + (5)
+            // end
+        );
+        one + two
+    }
+
+    macro_rules! types {
+        ($($name:ident)*) => { $(#[derive(mac::Hello)] pub struct $name;)* };
+    }
+    // app/src/lib.rs:27:39 derive(Hello) of mac 0.1.0 (DIGEST)
+    #[automatically_derived]
+    impl Hello for A {
+        /// Says hello.
+        fn hello(&self) -> &'static str {
+            "hello"
+        }
+    }
+
+    // app/src/lib.rs:27:39 derive(Hello) of mac 0.1.0 (DIGEST)
+    #[automatically_derived]
+    impl Hello for B {
+        /// Says hello.
+        fn hello(&self) -> &'static str {
+            "hello"
+        }
+    }
+    // end
+    types!(A B);
+    // app/src/lib.rs:30:1 nothing! of mac 0.1.0 (DIGEST)
+    // nothing
+
+    // app/src/models.rs, models
+    use crate::Hello;
+
+    /// Who does it.
+    #[derive(mac::Hello, Clone, mac::Hello2)] // twice
+    pub struct User;
+    // app/src/models.rs:4:10 derive(Hello) of mac 0.1.0 (DIGEST), in models::User
+    #[automatically_derived]
+    impl Hello for User {
+        /// Says hello.
+        fn hello(&self) -> &'static str {
+            "hello"
+        }
+    }
+
+    // app/src/models.rs:4:29 derive(Hello2) of mac 0.1.0 (DIGEST), in models::User
+    mac::items! {
+        7
+    }
+
+        // app/src/models.rs:4:29 items! of mac 0.1.0 (DIGEST), in models::User, in what is above
+        pub const SEVEN: u8 = 7;
+    // end
+
+    pub mod inner {
+        pub const ODD: &str =
+            // app/src/models.rs:8:27 odd! of mac 0.1.0 (DIGEST), in models::inner::ODD
+            "\u{1b}[31m\u{200b}";
+            // end
+        pub const NEXT: u8 = 1;
+    }
+
+    // app/src/../src/inline.rs, elsewhere
+    pub struct Before; #[derive(mac::Hello)] pub struct One;
+    // app/src/../src/inline.rs:1:29 derive(Hello) of mac 0.1.0 (DIGEST), in elsewhere::One
+    #[automatically_derived]
+    impl Hello for One {
+        /// Says hello.
+        fn hello(&self) -> &'static str {
+            "hello"
+        }
+    }
+    // end
+    pub struct After;
+    use crate::Hello;
+    // app/src/../src/inline.rs:3:1 #[beside] of mac 0.1.0 (DIGEST), in elsewhere::twice
+    pub mod twice {
+        pub const INNER: u8 = mac::number!(6);
+    }
+    pub const BESIDE: u8 = 1;
+
+        // app/src/../src/inline.rs:4:27 number! of mac 0.1.0 (DIGEST), in elsewhere::twice::INNER, in what is above
+        40 + (6)
+    // end
+    "#);
+    insta::assert_snapshot!(shown(&whole(&["models::inner", "--level", "one"]).ok()), @r#"
+    // app 0.1.0
+
+    // app/src/models.rs, models
+    pub mod inner {
+        pub const ODD: &str =
+            // app/src/models.rs:8:27 odd! of mac 0.1.0 (DIGEST), in models::inner::ODD
+            "\u{1b}[31m\u{200b}";
+            // end
+        pub const NEXT: u8 = 1;
+    }
+    "#);
+    // What is not asked for stays as it was written.
+    insta::assert_snapshot!(shown(&whole(&["more", "--macro", "nothing"]).ok()), @r#"
+    // app 0.1.0
+
+    // app/src/lib.rs
+    pub fn more() -> u8 {
+        let one = mac::number!(3) * 2; let two = mac::number!(4); // why
+        // app/src/lib.rs:21:5 nothing! of mac 0.1.0 (DIGEST), in more
+        // nothing
+        println!("{}", mac::number!(5));
+        one + two
+    }
+    "#);
+    insta::assert_snapshot!(shown(&whole(&["answer", "--macro", "calls", "--macro", "number"]).ok()), @r"
+    // app 0.1.0
+
+    // app/src/lib.rs
+    /// What is replaced.
+    #[mac::beside]
+    #[must_use]
+    pub fn answer() -> u8 {
+        // As it was written:   two
+        // app/src/lib.rs:16:5 number! of mac 0.1.0 (DIGEST), in answer
+        40 + (1)
+        // end
+        +
+            // app/src/lib.rs:16:23 calls! of mac 0.1.0 (DIGEST), in answer
+            mac::number!(2)
+
+                // app/src/lib.rs:16:23 number! of mac 0.1.0 (DIGEST), in answer, in what is above
+                40 + (2)
+            // end
+    }
+    ");
+    let done = whole(&["--format", "json"]);
+    assert_eq!(done.code, Some(2));
+    insta::assert_snapshot!(done.stderr, @r"
+    error: the argument '--whole' cannot be used with '--format json'
+    ");
+
+    // A macro's part is told apart, and of the source nothing is underlined.
+    let coloured = run(store
+        .of(&mut project.belljar(&["expand", "--whole", "models"]))
+        .env("CARGO_TERM_COLOR", "always"))
+    .ok()
+    .stdout;
+    assert!(coloured.contains("\u{1b}[35mfor\u{1b}[0m \u{1b}[4mUser\u{1b}[0m {"), "{coloured:?}");
+    assert_eq!(coloured.matches("\u{1b}[4m").count(), 2, "{coloured:?}");
+    assert!(coloured.contains("\u{1b}[35mpub\u{1b}[0m \u{1b}[35mstruct\u{1b}[0m User;\n"), "{coloured:?}");
+    assert!(coloured.contains("\u{1b}[2m// end\u{1b}[0m\n"), "{coloured:?}");
+}
+
+#[test]
+fn a_file_that_is_not_what_was_compiled_is_not_shown() {
+    let store = Store::with_toolchain();
+    let project = workspace();
+    run(store.of(&mut project.belljar(&["check"]))).ok();
+    let whole = || shown(&run(store.of(&mut project.belljar(&["expand", "--whole"]))).ok());
+    let path = project.root().join("app/src/models.rs");
+    let was = std::fs::metadata(&path).unwrap().modified().unwrap();
+    let at = |time| std::fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+
+    let changed = "  // app/src/models.rs, models
+// it has changed since it was compiled: its calls, one by one
+
+// app/src/models.rs:2:10 derive(Hello) of mac 0.1.0 (DIGEST)";
+    for (text, is_older, expected) in [
+        (format!("\n{MODELS}"), false, changed),
+        // With a time from before, it is seen by its places.
+        (format!("\n{MODELS}"), true, changed),
+        (MODELS.replace("mac::Hello", "mac :: Hello"), true, "app/src/models.rs, models\n// it has changed"),
+        (
+            "pub mod inner {".to_owned(),
+            true,
+            "app/src/models.rs\n// it can't be read, or is no Rust that is known: its calls, one by one\n\n// app/src/models.rs:2:10 derive(Hello)",
+        ),
+        // What stands there is another call.
+        (MODELS.replace("odd!()", "od!(1)"), true, "mac::od!(1);\n    // app/src/models.rs:5:27 odd!"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        if is_older {
+            at(was);
+        }
+        let text = whole();
+        assert!(text.contains(expected.trim_start()), "{text}");
+        // The other file is.
+        assert!(text.contains("pub mod models;\npub trait Hello {\n"), "{text}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    let text = whole();
+    assert!(
+        text.contains("// in no source file of this crate\n\n// app/src/models.rs:2:10 derive"),
+        "{text}"
+    );
+}
+
+#[test]
+fn nothing_in_a_source_file_is_obeyed_by_a_terminal() {
+    let store = Store::with_toolchain();
+    let project = workspace();
+    let odd = "o\u{1b}[31m\u{202e}dd.rs";
+    let library = "#![allow(text_direction_codepoint_in_comment)]\r
+#[path = \"o\\u{1b}[31m\\u{202e}dd.rs\"]\r
+pub mod odd;\r
+";
+    let module = "/* \u{1b}[31m \u{9b}1m */ pub const A: u8 = mac::number!(1); // \u{202e} \u{200b}\r\n";
+    project.file("app/src/lib.rs", library).file(&format!("app/src/{odd}"), module);
+    run(store.of(&mut project.belljar(&["check"]))).ok();
+    let done = run(store.of(&mut project.belljar(&["expand", "--whole"]))).ok();
+    assert!(!done.stdout.contains(['\u{1b}', '\u{9b}', '\u{202e}', '\u{200b}', '\r']), "{:?}", done.stdout);
+    insta::assert_snapshot!(shown(&done), @r#"
+    // app 0.1.0
+
+    // app/src/lib.rs
+    #![allow(text_direction_codepoint_in_comment)]
+    #[path = "o\u{1b}[31m\u{202e}dd.rs"]
+    pub mod odd;
+
+    // app/src/o�[31m�dd.rs, odd
+    /* \u{1b}[31m \u{9b}1m */ pub const A: u8 =
+        // app/src/o�[31m�dd.rs:1:35 number! of mac 0.1.0 (DIGEST), in odd::A
+        40 + (1);
+        // end
+    // \u{202e} \u{200b}
+    "#);
+}
+
+#[test]
+fn rustfmt_formats_what_has_the_same_tokens() {
+    let store = Store::with_toolchain();
+    let project = workspace();
+    project.file("rustfmt.toml", "tab_spaces = 2\nreorder_imports = true\n");
+    run(store.of(&mut project.belljar(&["check"]))).ok();
+    let expand = |formatter: &str, rustfmt: Option<&std::path::Path>| {
+        let mut command = project.belljar(&["expand", "models::User", "--formatter", formatter]);
+        rustfmt.map(|rustfmt| command.env("RUSTFMT", rustfmt));
+        run(store.of(&mut command))
+    };
+    let by_rustfmt = expand("rustfmt", None).ok();
+    assert_eq!(by_rustfmt.stderr, "");
+    insta::assert_snapshot!(shown(&by_rustfmt), @r#"
+    // app 0.1.0
+
+    // app/src/models.rs:2:10 derive(Hello) of mac 0.1.0 (DIGEST), in models::User
+    #[automatically_derived]
+    impl Hello for User {
+      /// Says hello.
+      fn hello(&self) -> &'static str {
+        "hello"
+      }
+    }
+    "#);
+    insta::assert_snapshot!(shown(&expand("none", None).ok()), @r#"
+    // app 0.1.0
+
+    // app/src/models.rs:2:10 derive(Hello) of mac 0.1.0 (DIGEST), in models::User
+    # [ automatically_derived ] impl Hello for User {
+        # [ doc = " Says hello." ] fn hello ( & self ) -> & 'static str {
+            "hello"
+        }
+    }
+    "#);
+    let by_prettyplease = shown(&expand("prettyplease", None).ok());
+
+    let script = |text: &str| {
+        let path = project.root().join("fake");
+        std::fs::write(&path, format!("#!/bin/sh\n[ $1 = --version ] && exit 0\n{text}\n")).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&path, mode).unwrap();
+        path
+    };
+    // With a token changed, left out or added, or with a comment: that is not what was compiled.
+    for text in ["sed s/hello/bye/", "sed s/self//", "cat; echo 'fn more() {}'", "cat; echo // end", "exit 0"]
+    {
+        let done = expand("rustfmt", Some(&script(text))).ok();
+        assert_eq!(shown(&done), by_prettyplease, "{text}");
+    }
+    let done = expand("rustfmt", Some(&script("exit 3"))).ok();
+    assert_eq!(shown(&done), by_prettyplease);
+    insta::assert_snapshot!(done.stderr, @r"
+    warning: rustfmt failed (exit status: 3) for some of it: prettyplease formats that instead
+    ");
+    // There may be none.
+    let done = expand("rustfmt", Some(std::path::Path::new("/nowhere/rustfmt"))).failed();
+    insta::assert_snapshot!(done.stderr, @r"
+    error: rustfmt can't be used (`/nowhere/rustfmt`): it can't be run: No such file or directory (os error 2)
+    next: install it (`rustup component add rustfmt`), name another one in RUSTFMT, or leave `--formatter rustfmt` out
+    ");
+    let done = expand("rustfmt", Some(&script("").with_file_name("false"))).failed();
+    assert!(done.stderr.contains("can't be run"), "{}", done.stderr);
+}

@@ -5,16 +5,18 @@ use std::ops::Range;
 
 use anstyle::{AnsiColor, Style};
 use belljar_expander::{Ended, How, Written};
-use belljar_inspect::{Class, Finding, Findings, Rust, classes, is_odd, rust};
+use belljar_inspect::{Class, Finding, Findings, Origin, Rust, Token, classes, is_odd};
+use belljar_store::Expansions;
 use serde::Serialize;
 
 use super::Shown;
+use super::format::Formatting;
 use crate::refused::plain;
 use crate::written::{Call, Kind, Unit};
 
-const CRATE: Style = Style::new().bold();
+pub(super) const CRATE: Style = Style::new().bold();
 const CALL: Style = AnsiColor::Cyan.on_default().bold();
-const DIM: Style = Style::new().dimmed();
+pub(super) const DIM: Style = Style::new().dimmed();
 const FAILED: Style = AnsiColor::Red.on_default();
 const FOUND: Style = AnsiColor::Yellow.on_default();
 
@@ -24,76 +26,136 @@ const NAMED: usize = 4;
 /// Digits of a module's digest that are shown.
 const DIGITS: usize = 12;
 
+/// Calls that are written by more others, one by the other, aren't indented further.
+pub(super) const MAX_INDENTED: usize = 8;
+
 /// Why there is nothing to show of a call that wrote something.
 const NOT_KEPT: &str = "what it wrote was not kept: it was too much, or nothing was to be remembered";
 const GONE: &str = "what it wrote is not in belljar's store; have the crate compiled again to see it (`cargo belljar clean -p …`)";
 
-/// All calls, as Rust with comments.
-pub(super) fn text(
-    shown: &[Shown<'_>],
-    find: impl Fn(&Call) -> Option<Written>,
-    out: &mut impl Write,
-) -> io::Result<()> {
-    let mut last = None;
-    for one in shown {
-        let calling = &one.unit.header.of;
-        let of = (&calling.package, &calling.version, &calling.root, calling.test);
-        if last != Some(of) {
-            let blank = if last.is_some() { "\n" } else { "" };
-            write!(out, "{blank}{CRATE}// {} {}", plain(&calling.package), plain(&calling.version))?;
-            let name = &calling.crate_name;
-            if *name != calling.package.replace('-', "_") {
-                write!(out, " ({})", plain(name))?;
-            }
-            let tests = if calling.test { ", its tests" } else { "" };
-            let failed = if calling.failed { ", which did not compile" } else { "" };
-            writeln!(out, "{tests}{failed}{CRATE:#}")?;
-            last = Some(of);
+/// What calls wrote, as far as the store has it, and how it is formatted.
+pub(super) struct Outputs {
+    pub(super) expansions: Expansions,
+    pub(super) formatting: Formatting,
+}
+
+/// What there is to show of a call.
+pub(super) enum Came {
+    /// With what it may do.
+    Code(Rust, Findings),
+    /// It wrote no token.
+    Nothing,
+    /// Why there is nothing to show, or what the macro said instead.
+    Not(String),
+}
+
+impl Outputs {
+    /// What a call was given and wrote.
+    pub(super) fn find(&self, call: &Call) -> Option<Written> {
+        match call.ended {
+            Ended::Wrote { digest, kept: Some(name), .. } => Written::find(&self.expansions, &name, digest),
+            _ => None,
         }
-        call(one, &find, out)?;
+    }
+
+    fn rust(&self, tokens: &[(Token<'_>, Origin)], unit: &Unit) -> Rust {
+        self.formatting.rust(tokens, unit.header.of.edition.as_deref())
+    }
+
+    pub(super) fn of(&self, one: &Shown<'_>) -> Came {
+        match &one.call.ended {
+            Ended::Panicked(Some(message)) => Came::Not(format!("it panicked: {message}")),
+            Ended::Panicked(None) => Came::Not("it panicked".to_owned()),
+            Ended::Failed(why) => Came::Not(why.clone()),
+            Ended::Wrote { kept: None, .. } => Came::Not(NOT_KEPT.to_owned()),
+            Ended::Wrote { kept: Some(_), .. } => match self.find(one.call) {
+                None => Came::Not(GONE.to_owned()),
+                Some(written) => match written.tokens() {
+                    Err(more) => Came::Not(format!("what it wrote can't be shown: {more}")),
+                    Ok(tokens) if tokens.is_empty() => Came::Nothing,
+                    Ok(tokens) => Came::Code(self.rust(&tokens, one.unit), written.findings.clone()),
+                },
+            },
+        }
+    }
+}
+
+/// All calls, as Rust with comments.
+pub(super) fn text(shown: &[Shown<'_>], outputs: &Outputs, out: &mut impl Write) -> io::Result<()> {
+    for (n, of_unit) in shown.chunk_by(|a, b| std::ptr::eq(a.unit, b.unit)).enumerate() {
+        if n > 0 {
+            writeln!(out)?;
+        }
+        heading(of_unit[0].unit, out)?;
+        of_unit.iter().try_for_each(|one| call(one, outputs, out))?;
     }
     let mut units: Vec<&Unit> = shown.iter().map(|one| one.unit).collect();
     units.dedup_by(|a, b| std::ptr::eq(*a, *b));
-    for unit in units.into_iter().filter(|unit| unit.header.not_listed > 0) {
-        writeln!(out, "\n// {} more calls are not on record", unit.header.not_listed)?;
-    }
-    Ok(())
+    units.into_iter().try_for_each(|unit| not_listed(unit, out))
 }
 
-fn call(one: &Shown<'_>, find: impl Fn(&Call) -> Option<Written>, out: &mut impl Write) -> io::Result<()> {
-    let indent = "    ".repeat(one.level.min(8));
+/// Says of which crate the next calls are.
+pub(super) fn heading(unit: &Unit, out: &mut impl Write) -> io::Result<()> {
+    let calling = &unit.header.of;
+    write!(out, "{CRATE}// {} {}", plain(&calling.package), plain(&calling.version))?;
+    let name = &calling.crate_name;
+    if *name != calling.package.replace('-', "_") {
+        write!(out, " ({})", plain(name))?;
+    }
+    let tests = if calling.test { ", its tests" } else { "" };
+    let failed = if calling.failed { ", which did not compile" } else { "" };
+    writeln!(out, "{tests}{failed}{CRATE:#}")
+}
+
+/// Says that there are more calls, where there are.
+pub(super) fn not_listed(unit: &Unit, out: &mut impl Write) -> io::Result<()> {
+    match unit.header.not_listed {
+        0 => Ok(()),
+        more => writeln!(out, "\n// {more} more calls are not on record"),
+    }
+}
+
+/// A call by itself.
+pub(super) fn call(one: &Shown<'_>, outputs: &Outputs, out: &mut impl Write) -> io::Result<()> {
+    let indent = "    ".repeat(one.level.min(MAX_INDENTED));
+    writeln!(out)?;
+    let by = if one.level > 0 { ", in what is above" } else { "" };
+    head(one, by, &indent, out)?;
+    came(&outputs.of(one), &indent, out)
+}
+
+/// The line that names a call, and says what it stands in.
+pub(super) fn head(one: &Shown<'_>, by: &str, indent: &str, out: &mut impl Write) -> io::Result<()> {
     let of = one.macro_of();
     let (written, package, version) = (plain(&of.written()), plain(&of.package), plain(&of.version));
     let site = one.call.site.as_ref();
     let place = site.map_or_else(String::new, |at| format!("{}:{}:{} ", plain(&at.file), at.line, at.column));
-    writeln!(out)?;
     write!(out, "{indent}{DIM}// {place}{DIM:#}{CALL}{written}{CALL:#}{DIM}")?;
     write!(out, " of {package} {version} ({})", of.module.get(..DIGITS).unwrap_or_default())?;
     if let Some(item) = one.item.as_deref().filter(|item| !item.is_empty()) {
         write!(out, ", in {}", plain(item))?;
     }
-    let by = if one.level > 0 { ", in what is above" } else { "" };
-    writeln!(out, "{by}{DIM:#}")?;
-    let mut say = |what: &str| {
-        let lines = what.lines().take(20).map(plain);
-        lines.into_iter().try_for_each(|line| writeln!(out, "{indent}{FAILED}// {line}{FAILED:#}"))
-    };
-    match &one.call.ended {
-        Ended::Panicked(Some(message)) => say(&format!("it panicked: {message}")),
-        Ended::Panicked(None) => say("it panicked"),
-        Ended::Failed(why) => say(why),
-        Ended::Wrote { kept: None, .. } => say(NOT_KEPT),
-        Ended::Wrote { kept: Some(_), .. } => match find(one.call) {
-            None => say(GONE),
-            Some(written) => match written.tokens() {
-                Err(more) => say(&format!("what it wrote can't be shown: {more}")),
-                Ok(tokens) if tokens.is_empty() => writeln!(out, "{indent}{DIM}// nothing{DIM:#}"),
-                Ok(tokens) => {
-                    found(&written.findings, &indent, out).and_then(|()| code(&rust(&tokens), &indent, out))
-                }
-            },
-        },
+    writeln!(out, "{by}{DIM:#}")
+}
+
+/// What came of a call.
+pub(super) fn came(came: &Came, indent: &str, out: &mut impl Write) -> io::Result<()> {
+    match came {
+        Came::Code(rust, findings) => {
+            found(findings, indent, out)?;
+            code(rust, indent, out)
+        }
+        Came::Nothing => writeln!(out, "{indent}{DIM}// nothing{DIM:#}"),
+        Came::Not(why) => {
+            let mut lines = why.lines().take(20).map(plain);
+            lines.try_for_each(|line| said(&line, indent, out))
+        }
     }
+}
+
+/// A line of belljar's own, which has nothing in it that a terminal obeys.
+pub(super) fn said(line: &str, indent: &str, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "{indent}{FAILED}// {line}{FAILED:#}")
 }
 
 /// What generated code may do, a line for each kind, those first that are looked at first.
@@ -169,7 +231,7 @@ fn step(range: Option<&Range<usize>>, at: usize) -> (bool, usize) {
     }
 }
 
-fn piece(part: &str, class: Option<Class>, is_made: bool, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn piece(part: &str, class: Option<Class>, is_made: bool, out: &mut impl Write) -> io::Result<()> {
     let style = match class {
         Some(Class::Keyword) => AnsiColor::Magenta.on_default(),
         Some(Class::Literal) => AnsiColor::Green.on_default(),
@@ -212,13 +274,13 @@ struct Line<'a> {
     how: &'static str,
     microseconds: u64,
     #[serde(flatten)]
-    ended: Came<'a>,
+    ended: Outcome<'a>,
 }
 
 /// What came of a call.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Came<'a> {
+enum Outcome<'a> {
     Wrote {
         text: String,
         formatted: bool,
@@ -252,11 +314,7 @@ impl Found {
 }
 
 /// All calls, as JSON.
-pub(super) fn json(
-    shown: &[Shown<'_>],
-    find: impl Fn(&Call) -> Option<Written>,
-    out: &mut impl Write,
-) -> io::Result<()> {
+pub(super) fn json(shown: &[Shown<'_>], outputs: &Outputs, out: &mut impl Write) -> io::Result<()> {
     for one in shown {
         let (calling, of, site) = (&one.unit.header.of, one.macro_of(), one.call.site.as_ref());
         let line = Line {
@@ -283,34 +341,31 @@ pub(super) fn json(
                 How::Verified => "verified",
             },
             microseconds: u64::try_from(one.call.took.as_micros()).unwrap_or(u64::MAX),
-            ended: came(one.call, &find),
+            ended: outcome(one, outputs),
         };
         crate::json::line(&line, out)?;
     }
     Ok(())
 }
 
-fn came<'a>(call: &'a Call, find: impl Fn(&Call) -> Option<Written>) -> Came<'a> {
-    match &call.ended {
-        Ended::Panicked(message) => Came::Panicked(message.as_deref()),
-        Ended::Failed(why) => Came::Failed(why),
-        Ended::Wrote { kept: None, .. } => Came::NotShown(NOT_KEPT.to_owned()),
-        Ended::Wrote { digest, .. } => match find(call) {
-            None => Came::NotShown(GONE.to_owned()),
-            Some(written) => match written.tokens() {
-                Err(more) => Came::NotShown(format!("what it wrote can't be shown: {more}")),
-                Ok(tokens) => {
-                    let Rust { text, made, is_formatted } = rust(&tokens);
-                    Came::Wrote {
-                        text,
-                        formatted: is_formatted,
-                        made: made.into_iter().map(|range| (range.start, range.end)).collect(),
-                        digest: digest.to_hex().to_string(),
-                        findings: written.findings.list.iter().map(Found::of).collect(),
-                        findings_not_listed: written.findings.more,
-                    }
-                }
-            },
-        },
+fn outcome<'a>(one: &Shown<'a>, outputs: &Outputs) -> Outcome<'a> {
+    match &one.call.ended {
+        Ended::Panicked(message) => Outcome::Panicked(message.as_deref()),
+        Ended::Failed(why) => Outcome::Failed(why),
+        Ended::Wrote { digest, .. } => {
+            let (Rust { text, made, is_formatted }, findings) = match outputs.of(one) {
+                Came::Not(why) => return Outcome::NotShown(why),
+                Came::Nothing => (outputs.rust(&[], one.unit), Findings::default()),
+                Came::Code(rust, findings) => (rust, findings),
+            };
+            Outcome::Wrote {
+                text,
+                formatted: is_formatted,
+                made: made.into_iter().map(|range| (range.start, range.end)).collect(),
+                digest: digest.to_hex().to_string(),
+                findings: findings.list.iter().map(Found::of).collect(),
+                findings_not_listed: findings.more,
+            }
+        }
     }
 }

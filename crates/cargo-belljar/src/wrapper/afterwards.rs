@@ -41,8 +41,8 @@ pub(crate) struct Compilation {
     pub(crate) build: Option<String>,
     /// Whether other processes of the same build write to the same log.
     pub(crate) shares_log: bool,
-    /// The crate's first source file, and whether it is compiled as a test harness, if this is a unit of cargo's.
-    pub(crate) root: Option<(Utf8PathBuf, bool)>,
+    /// Where its source begins, if this is a unit of cargo's.
+    pub(crate) root: Option<Root>,
     /// belljar's part of the target directory, if there is one.
     pub(crate) belljar_dir: Option<Utf8PathBuf>,
     pub(crate) stamped: Stamped,
@@ -54,6 +54,16 @@ pub(crate) struct Compilation {
     pub(crate) shows_notes: bool,
     /// Whether messages are to be JSON, as cargo has rustc write them.
     pub(crate) json: bool,
+}
+
+/// Where a crate's source begins, and as what it is compiled.
+#[derive(Debug)]
+pub(crate) struct Root {
+    /// The first source file.
+    pub(crate) file: Utf8PathBuf,
+    /// Whether it is compiled as a test harness.
+    pub(crate) test: bool,
+    pub(crate) edition: Option<String>,
 }
 
 /// Whether what cargo can't watch is looked after.
@@ -267,7 +277,9 @@ impl Compilation {
         expansions: Option<&Expansions>,
         succeeded: bool,
     ) -> io::Result<()> {
-        let (Some((root, test)), Some(cwd)) = (&self.root, &self.calling.cwd) else { return Ok(()) };
+        let (Some(Root { file: root, test, edition }), Some(cwd)) = (&self.root, &self.calling.cwd) else {
+            return Ok(());
+        };
         let of = written::Of {
             build: self.build.clone(),
             package: self.calling.package.clone(),
@@ -275,6 +287,7 @@ impl Compilation {
             crate_name: self.crate_name.clone(),
             program: self.program.clone(),
             test: *test,
+            edition: edition.clone(),
             root: root.clone(),
             cwd: cwd.into(),
             failed: !succeeded,
