@@ -445,6 +445,8 @@ fn whole_files_have_what_macros_wrote_in_its_place() {
         40 + (1)
 
         // app/src/lib.rs:16:23 calls! of mac 0.1.0 (DIGEST), in answer, in what is above
+        // macro: mac::number!
+        // crate: mac
         mac::number!(2)
 
             // app/src/lib.rs:16:23 number! of mac 0.1.0 (DIGEST), in answer, in what is above
@@ -512,6 +514,8 @@ fn whole_files_have_what_macros_wrote_in_its_place() {
     }
 
     // app/src/models.rs:4:29 derive(Hello2) of mac 0.1.0 (DIGEST), in models::User
+    // macro: mac::items!
+    // crate: mac
     mac::items! {
         7
     }
@@ -523,6 +527,8 @@ fn whole_files_have_what_macros_wrote_in_its_place() {
     pub mod inner {
         pub const ODD: &str =
             // app/src/models.rs:8:27 odd! of mac 0.1.0 (DIGEST), in models::inner::ODD
+            // bidi: text `\u{1b}[31m\u{200b}`
+            // non-ascii: text `\u{1b}[31m\u{200b}`
             "\u{1b}[31m\u{200b}";
             // end
         pub const NEXT: u8 = 1;
@@ -558,6 +564,8 @@ fn whole_files_have_what_macros_wrote_in_its_place() {
     pub mod inner {
         pub const ODD: &str =
             // app/src/models.rs:8:27 odd! of mac 0.1.0 (DIGEST), in models::inner::ODD
+            // bidi: text `\u{1b}[31m\u{200b}`
+            // non-ascii: text `\u{1b}[31m\u{200b}`
             "\u{1b}[31m\u{200b}";
             // end
         pub const NEXT: u8 = 1;
@@ -590,6 +598,8 @@ fn whole_files_have_what_macros_wrote_in_its_place() {
         // end
         +
             // app/src/lib.rs:16:23 calls! of mac 0.1.0 (DIGEST), in answer
+            // macro: mac::number!
+            // crate: mac
             mac::number!(2)
 
                 // app/src/lib.rs:16:23 number! of mac 0.1.0 (DIGEST), in answer, in what is above

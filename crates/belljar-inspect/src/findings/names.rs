@@ -246,7 +246,8 @@ pub(super) fn of_type(name: &str) -> Option<Kind> {
 /// What a function's or method's name is for, whoever has it.
 pub(super) fn of_last(name: &str) -> Option<Kind> {
     // All have an underscore, but for these two.
-    if !(name.contains('_') && name.len() >= 8) && !matches!(name, "transmute" | "canonicalize") {
+    let may_be_one = name.len() >= 8 && (name.contains('_') || matches!(name, "transmute" | "canonicalize"));
+    if !may_be_one {
         return None;
     }
     match name {

@@ -34,6 +34,7 @@ pub fn findings(tokens: &[(Token<'_>, Origin)]) -> Findings {
         added: Vec::new(),
         hasher: RandomState::new(),
         lints_until: 0,
+        again: row.tokens.len().saturating_mul(2),
     };
     scan.define();
     scan.judge();
@@ -75,6 +76,11 @@ impl<'r, 'a> Row<'r, 'a> {
             Some(Token::Ident { text, .. }) => Some(text),
             _ => None,
         }
+    }
+
+    /// Whether a keyword stands there.
+    fn is_word(&self, n: usize, word: &str) -> bool {
+        matches!(self.get(n), Some(Token::Ident { text, raw: false }) if text == word)
     }
 
     /// A part of a path: no keyword, but for those that paths begin with.
@@ -157,6 +163,8 @@ struct Scan<'r, 'a> {
     hasher: RandomState,
     /// Up to there, names are those of lints.
     lints_until: usize,
+    /// Tokens that may still be looked at once more for attributes in attributes.
+    again: usize,
 }
 
 /// Something that a `use` brings.
@@ -174,7 +182,9 @@ impl<'a> Scan<'_, 'a> {
         let row = self.row;
         for n in 0..row.tokens.len() {
             // All of these words are short.
-            let Some(word) = row.ident(n).filter(|word| word.len() <= 6) else { continue };
+            let Some(word) = row.ident(n).filter(|word| word.len() <= 6 && row.is_word(n, word)) else {
+                continue;
+            };
             match word {
                 "use" => {
                     for leaf in self.leaves(n).0 {
@@ -256,10 +266,13 @@ impl<'a> Scan<'_, 'a> {
                     from = at + 1;
                 }
                 Some(Token::Punct { ch: ',', .. }) | Some(Token::Close(Delimiter::Brace)) => {
-                    if !path.is_empty() && prefixes.last() != Some(&path) {
+                    let is_new = !path.is_empty() && prefixes.last() != Some(&path);
+                    if is_new || row.ident(at - 1) == Some("self") {
                         end(&mut leaves, &mut path, None, from, at);
-                    } else if row.ident(at - 1) == Some("self") {
-                        end(&mut leaves, &mut path, None, from, at);
+                    }
+                    // Only in braces there are several.
+                    if prefixes.is_empty() {
+                        return (leaves, at);
                     }
                     if matches!(row.get(at), Some(Token::Close(_))) {
                         if prefixes.pop().is_none() {
@@ -351,23 +364,26 @@ impl<'a> Scan<'_, 'a> {
                 // A lifetime.
                 Token::Ident { .. } if row.before(n) == Some(Token::Punct { ch: '\'', joint: true }) => {}
                 Token::Ident { text, .. } => {
-                    let starts = match row.before(n) {
-                        None => true,
-                        Some(Token::Open(_) | Token::Close(Delimiter::Brace | Delimiter::Bracket)) => true,
-                        Some(Token::Punct { ch: ';', .. }) => true,
-                        Some(Token::Ident { text: "unsafe" | "default" | "const" | "pub", .. }) => true,
-                        _ => false,
-                    };
-                    if matches!(text, "impl" | "trait") && starts || text == "trait" {
+                    let starts = matches!(
+                        row.before(n),
+                        None | Some(
+                            Token::Open(_)
+                                | Token::Close(Delimiter::Brace | Delimiter::Bracket)
+                                | Token::Punct { ch: ';', .. }
+                                | Token::Ident { text: "unsafe" | "default" | "const" | "pub", .. }
+                        )
+                    );
+                    if text == "trait" || (text == "impl" && starts) {
                         is_impl = true;
                     }
-                    if text == "use" {
+                    if row.is_word(n, "use") {
                         n = self.used(n);
                         continue;
                     }
                     let in_impl = bodies.last().copied().unwrap_or_default();
                     self.word(text, n, in_impl);
-                    if !row.goes_on(n) && !(n < self.lints_until && is_tool(text)) {
+                    let is_lint = n < self.lints_until && is_tool(text);
+                    if !row.goes_on(n) && !is_lint {
                         self.name(n);
                     }
                     // `<T as Trait>::Type::function`
@@ -489,12 +505,14 @@ impl<'a> Scan<'_, 'a> {
             None => self.add(Kind::Macro, format_args!("#[{}]", path.join("::")), at),
         }
         if last == "cfg_attr" && row.is_open(end, Delimiter::Parenthesis) {
-            if depth >= 8 {
+            if depth >= 8 || self.again == 0 {
                 return self.deep(at);
             }
             // What stands behind each comma at its own level is an attribute.
             let (mut open, mut n) = (0_usize, end + 1);
             while let Some(token) = row.get(n) {
+                let Some(again) = self.again.checked_sub(1) else { return self.deep(at) };
+                self.again = again;
                 match token {
                     Token::Open(_) => open += 1,
                     Token::Close(_) if open == 0 => break,
@@ -562,6 +580,9 @@ impl<'a> Scan<'_, 'a> {
                 }
             }
             self.path(&leaf.path, at, false);
+        }
+        if self.row.segment(end).is_some() && self.row.is_after_colons(end) {
+            self.add(Kind::Unresolved, "a use that is too long", n);
         }
         end.max(n + 1)
     }
@@ -650,6 +671,9 @@ impl<'a> Scan<'_, 'a> {
                 self.add(kind, format_args!(".{last}()"), n);
             }
             return;
+        }
+        if path.len() >= SEGMENTS && is_made {
+            self.add(Kind::Unresolved, "a path that is too long", n);
         }
         let is_call = row.punct(end) == Some('!')
             && matches!(row.get(end + 1), Some(Token::Open(_) | Token::Ident { .. }))
