@@ -1,6 +1,6 @@
 //! Tokens as Rust that people can read, whatever they are.
 
-use belljar_inspect::{Origin, Rust, Token, rust};
+use belljar_inspect::{Formatter, Origin, Rust, Token, rust, rust_by};
 use belljar_wire::tokens::Delimiter;
 use proc_macro2::{Spacing, TokenStream, TokenTree};
 use proptest::prelude::*;
@@ -359,4 +359,46 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn another_formatter_is_believed_where_the_tokens_are_the_same() {
+    let by = |text: &str, format: &(dyn Fn(&str) -> Option<String> + Sync)| {
+        rust_by(&Row::of(text).tokens(), Formatter::Other(format)).text
+    };
+    // It is handed a source file, whatever it is that is formatted.
+    for (text, file) in [
+        ("struct A;", "struct A;\n"),
+        ("a! ( 1 )", "fn __belljar_around__() {\n    a!(1)\n}\n"),
+        ("[ u8 ; 2 ]", "fn __belljar_around__() {\n    [u8; 2]\n}\n"),
+        ("dyn A + B", "type __belljar_around__ = dyn A + B;\n"),
+    ] {
+        let expected = rust(&Row::of(text).tokens()).text;
+        let asked = std::sync::Mutex::new(String::new());
+        let told = by(text, &|text| {
+            asked.lock().unwrap().push_str(text);
+            None
+        });
+        assert_eq!((asked.into_inner().unwrap().as_str(), told), (file, expected));
+    }
+    let spaced = |text: &str| Some(text.replace("    ", "\t").replace(" {", "\n{"));
+    assert_eq!(by("fn f() { g(1) }", &spaced), "fn f()\n{\n\tg(1)\n}\n");
+    assert_eq!(by("let a = 1; a", &|text| Some(text.replace("    ", "  "))), "let a = 1;\na\n");
+    let honest = "fn f() {\n    g(1, 2)\n}\n";
+    for lie in [
+        "fn f() { g(2, 2) }",
+        "fn f() { g(1, 2); h() }",
+        "fn f() { g(1) }",
+        "fn f() { g(1, 2) } // end",
+        "fn f() { /* fn h() {} */ g(1, 2) }",
+        "/* a */ fn f() { g(1, 2) }",
+        "fn f() { g(1, 2) }\nfn h() {}",
+        "fn f() {",
+        "",
+    ] {
+        assert_eq!(by("fn f() { g(1, 2) }", &|_| Some(lie.to_owned())), honest, "{lie}");
+    }
+    let odd = by("const A: &str = \"\u{202e}\";", &|text| Some(text.to_owned()));
+    assert_eq!(odd, "const A: &str = \"\\u{202e}\";\n");
+    assert_eq!(rust_by(&Row::of("fn f() {}").tokens(), Formatter::None).text, "fn f ( ) {\n}\n");
 }
