@@ -181,15 +181,7 @@ impl Within {
                 item
             }
         };
-        let file: syn::File = syn::parse2(whole).ok()?;
-        // The compiler, and rustfmt, take that for an expression.
-        let is_expression = |item: &syn::Item| match item {
-            syn::Item::Macro(syn::ItemMacro { mac, semi_token: None, .. }) => {
-                !matches!(mac.delimiter, syn::MacroDelimiter::Brace(_))
-            }
-            _ => false,
-        };
-        (!file.items.iter().any(is_expression)).then(|| prettyplease::unparse(&file))
+        Some(prettyplease::unparse(&syn::parse2(whole).ok()?))
     }
 
     /// The tokens' own part of such a text.
