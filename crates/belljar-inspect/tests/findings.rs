@@ -178,6 +178,18 @@ fn ordinary_code_has_few_findings() {
     assert_eq!(kinds("#[allow(clippy::all, unused)] #[cfg(test)] mod a {}"), "lints cfg");
 }
 
+/// A macro may say of a `!` that it belongs to what follows: to the compiler it calls a macro all the same.
+#[test]
+fn marks_of_calls_may_be_joint() {
+    let mut row = Row::of("const A: &str = ::core::include_str!(\"a\");");
+    for (kept, _) in &mut row.0 {
+        if let Kept::Punct('!', joint) = kept {
+            *joint = true;
+        }
+    }
+    assert!(findings(&row.tokens(false)).kinds.has(Kind::Include));
+}
+
 #[test]
 fn what_is_found_is_named_once_with_its_number() {
     let found = found("fn a() { std::fs::read(a); std::fs::read(b); p::spawn(); use std::thread as p; }");

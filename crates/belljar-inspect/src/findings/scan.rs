@@ -549,6 +549,9 @@ impl<'a> Scan<'_, 'a> {
     /// A `use`: what it brings, judged. Returns where it ends.
     fn used(&mut self, n: usize) -> usize {
         let (leaves, end) = self.leaves(n);
+        for n in n + 1..end {
+            self.row.ident(n).into_iter().for_each(|word| self.word(word, n, false));
+        }
         for leaf in leaves {
             // What stands before braces belongs to all that is in them.
             if !self.row.is_made(leaf.from, leaf.to) && !self.row.is_made(n, leaf.from) {
@@ -675,9 +678,9 @@ impl<'a> Scan<'_, 'a> {
         if path.len() >= SEGMENTS && is_made {
             self.add(Kind::Unresolved, "a path that is too long", n);
         }
+        // Whether it is joint or not: what follows is none that could belong to it.
         let is_call = row.punct(end) == Some('!')
-            && matches!(row.get(end + 1), Some(Token::Open(_) | Token::Ident { .. }))
-            && row.get(end) != Some(Token::Punct { ch: '!', joint: true });
+            && matches!(row.get(end + 1), Some(Token::Open(_) | Token::Ident { .. }));
         if is_call {
             if is_made || row.is_made(end - 1, end + 1) {
                 self.called(&path, n, end + 1);
