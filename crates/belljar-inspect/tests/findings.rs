@@ -178,6 +178,127 @@ fn ordinary_code_has_few_findings() {
     assert_eq!(kinds("#[allow(clippy::all, unused)] #[cfg(test)] mod a {}"), "lints cfg");
 }
 
+/// What a review has found that was overlooked.
+#[test]
+fn ways_around_are_closed() {
+    let cases = [
+        ("fn f() { g(..std::process::id()) }", "process"),
+        ("fn f() { (0..env!(\"X\").len()) }", "include"),
+        ("fn f() { 'a: loop { break 'a ::std::process::exit(0) } }", "process"),
+        ("fn f(a: &'a ::std::process::Command) {}", "process"),
+        ("fn f() { std::<>::process::<>::exit(0) }", "process"),
+        ("extern crate std as x; fn f() { x::<>::fs::<>::read(p) }", "fs"),
+        (
+            "mod z { pub mod s {} pub mod process {} } use ::std as s; fn f() { s::process::exit(0) }",
+            "process",
+        ),
+        ("fn f() { h!{ use x unsafe { g() } } }", "unsafe"),
+        ("fn f() { h!{ use x extern { fn system(); } } }", "ffi"),
+        ("macro_rules! m { ($p:ident) => { use ::std::$p::exit as q; } }", "unresolved"),
+        ("macro_rules! m { ($p:ident) => { use ::std::process::{$($p,)? exit as q}; } }", "process"),
+        ("mod z { use ::std::vec as env; } const K: &str = env!(\"HOME\");", "include"),
+        ("mod n { use ::core::prelude::v1::derive as no_mangle; } #[unsafe(no_mangle)] fn f() {}", "export"),
+        ("fn f(p: &::std::path::Path) { ::std::path::Path::read_dir(p); }", "fs"),
+        ("use std::path::Path; fn f() { Path::is_file(p) }", "fs"),
+        ("use super::*; fn f() { transmute::<A, B>(x) }", "raw-pointer"),
+        ("enum E { Ok(u8), Err } use E::*;", "unresolved"),
+        ("fn f(x: &(impl Sized)) { fn Ok() {} }", "shadow"),
+        ("static mut None: u8 = 0;", "shadow"),
+        ("use crate::v\u{430}lidate as validate;", "non-ascii"),
+        ("const A: &str = \"sh\";", "shell"),
+        ("const A: &str = concat!(\"/bi\", concat!(\"n/s\", \"h\"));", "shell"),
+        ("const A: &str = concat!(\"/b\", stringify!(in), \"/sh\");", "shell"),
+        ("const A: [u64; 7] = [47u64, 98, 105, 110, 47, 115, 104];", "shell"),
+        ("fn f() { vec!(47u8, 98, 105, 110, 47, 115, 104) }", "shell"),
+        ("const A: &str = \"://  http://intern/\";", "url"),
+        ("const A: &str = \"2001:db8::1\";", "url"),
+        ("const A: &str = \"COLLECT.EXAMPLE.COM\";", "url"),
+        ("macro_rules! m { ($m:ident) => { const A: &str = $m!(\"x\"); } }", "unresolved"),
+        ("macro_rules! m { ($m:ident) => { #[$m] fn f() {} } }", "unresolved"),
+        ("macro_rules! m { ($($c:tt)*) => { std $($c)* process $($c)* exit(0) } }", "unresolved"),
+        ("use super::*; mod z { struct File; } fn f() { File::open(p); }", "unresolved"),
+    ];
+    let mut missed = Vec::new();
+    for (source, kind) in cases {
+        let kind = Kind::of_name(kind).unwrap();
+        let found = found(source);
+        if !found.kinds.has(kind) {
+            missed.push(format!("{kind} in {source}: {:?}", found.list));
+        }
+    }
+    let long: String = (0..2_000).map(|n| format!("vec as a{n}, ")).collect();
+    let many = [
+        (format!("use ::std::{{{long} process::exit as q}};"), Kind::Unresolved),
+        (format!("use a::{}s::process::{{exit as q}};", "a::".repeat(22)), Kind::Unresolved),
+        (format!("const A: &str = \"{} /bin/sh\u{202e}\";", "a ".repeat(9_000)), Kind::Shell),
+    ];
+    for (source, kind) in many {
+        let found = found(&source);
+        if !found.kinds.has(kind) {
+            missed.push(format!("{kind}: {:?}", found.kinds.iter().collect::<Vec<_>>()));
+        }
+    }
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
+/// What the user wrote, put together anew with what the macro has made.
+#[test]
+fn given_tokens_may_be_parts_of_something_else() {
+    // How many of the first tokens are given, one behind the other.
+    for (source, given, kind) in [
+        ("include!(\"x\")", 2, Kind::Include),
+        ("mod foo;", 2, Kind::Include),
+        ("unsafe impl Send for X {}", 2, Kind::Unsafe),
+        ("unsafe fn x() {}", 3, Kind::Unsafe),
+        ("extern \"C\" { fn system(); }", 2, Kind::Ffi),
+        ("static mut X: u8 = 0;", 2, Kind::Unsafe),
+    ] {
+        let row = Row::of(source);
+        let mut tokens = row.tokens(false);
+        for (n, (_, origin)) in tokens.iter_mut().enumerate().take(given) {
+            *origin = Origin::Given(n as u32);
+        }
+        let found = findings(&tokens);
+        assert!(found.kinds.has(kind), "{source}: {:?}", found.list);
+    }
+    let row = Row::of("#[path = \"x.rs\"] mod a {}");
+    let mut tokens = row.tokens(false);
+    for n in 2..5 {
+        tokens[n].1 = Origin::Given(n as u32);
+    }
+    assert!(findings(&tokens).kinds.has(Kind::Include));
+    // Attributes of the user's that are written again are his.
+    let row = Row::of("#[allow(unused)] mod a {}");
+    let mut tokens = row.tokens(false);
+    for n in 2..6 {
+        tokens[n].1 = Origin::Given(n as u32);
+    }
+    assert_eq!(findings(&tokens), Findings::default());
+}
+
+/// Tokens that would be looked at again and again.
+#[test]
+fn time_grows_with_the_tokens_alone() {
+    const MANY: usize = 30_000;
+    let repeated = |part: &str| Row::of(&part.repeat(MANY));
+    let rows = [
+        repeated("use {} "),
+        repeated("use {a} "),
+        repeated("use a, "),
+        repeated("use b as a; a!{} "),
+        Row::of(&format!("use a::x{}as a; {}", "::x".repeat(20) + " ", "a!{} ".repeat(MANY))),
+        Row::of(&format!("#[cfg_attr(a, {})] mod a {{}}", "derive(A) x, ".repeat(MANY))),
+        Row::of(&format!("#[cfg_attr(a, {})] mod a {{}}", "allow(A) x, ".repeat(MANY))),
+        Row::of(&(0..MANY).map(|n| format!("use b{} as a; a::q{n}(); ", n % 40)).collect::<String>()),
+        Row::of(&format!("const A: [u8; 3] = [{}];", "\"abc\", ".repeat(MANY))),
+        Row::of(&format!("{}{}", "concat!(".repeat(400), ")".repeat(400))),
+    ];
+    for row in &rows {
+        let found = findings(&row.tokens(false));
+        assert!(found.list.len() < 1_000);
+    }
+}
+
 /// A macro may say of a `!` that it belongs to what follows: to the compiler it calls a macro all the same.
 #[test]
 fn marks_of_calls_may_be_joint() {

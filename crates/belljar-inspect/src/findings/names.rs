@@ -16,16 +16,31 @@ pub(super) struct Names<'a> {
     modules: HashSet<&'a str>,
     /// Types, functions and so on that it has itself.
     items: HashSet<&'a str>,
+    /// Segments that may still be looked at.
+    budget: usize,
 }
 
 /// Ways that are followed for one name.
 const WAYS: usize = 32;
 
+/// Segments of a way that is followed. A longer one goes in circles.
+const LONGEST: usize = 48;
+
 impl<'a> Names<'a> {
+    /// For an expansion of so many tokens.
+    pub(super) fn of(tokens: usize) -> Self {
+        Self { budget: tokens.saturating_mul(8).saturating_add(10_000), ..Self::default() }
+    }
+
     pub(super) fn alias(&mut self, name: &'a str, of: Path<'a>) {
         // `use process;` gives no name to anything else.
-        if of != [name] {
-            self.aliases.entry(name).or_default().push(of);
+        if of == [name] {
+            return;
+        }
+        let ways = self.aliases.entry(name).or_default();
+        // With one more than are followed there are too many.
+        if ways.len() <= WAYS && !ways.contains(&of) {
+            ways.push(of);
         }
     }
 
@@ -48,9 +63,9 @@ impl<'a> Names<'a> {
     }
 
     /// All that a path may stand for, itself if it stands for nothing else. `None` if there is no end to it.
-    pub(super) fn resolve(&self, path: &[&'a str]) -> Option<Vec<Path<'a>>> {
+    pub(super) fn resolve(&mut self, path: &[&'a str]) -> Option<Vec<Path<'a>>> {
         let is_known = |name: &&str| {
-            matches!(*name, "self" | "super" | "crate") || self.modules.contains(name) || self.is_alias(name)
+            is_relative(name) || (!is_std(name) && self.modules.contains(name)) || self.is_alias(name)
         };
         // Most stand for nothing but themselves.
         if !path.first().is_some_and(is_known) {
@@ -60,33 +75,40 @@ impl<'a> Names<'a> {
         let mut next: Vec<Path<'a>> = vec![path.to_vec()];
         let mut seen: HashSet<Path<'a>> = HashSet::new();
         while let Some(path) = next.pop() {
+            self.budget = self.budget.checked_sub(path.len() + 1)?;
+            if path.len() > LONGEST {
+                return None;
+            }
             if !seen.insert(path.clone()) {
                 continue;
             }
             if seen.len() > WAYS {
                 return None;
             }
-            // Where a module of the expansion's own is, what is in it counts as if it were here.
-            let own = |segment: &&&str| {
-                matches!(**segment, "self" | "super" | "crate")
-                    || (!is_std(segment) && self.modules.contains(**segment))
-            };
-            let inner = path.iter().take_while(own).count();
-            let inner = &path[inner.min(path.len().saturating_sub(1))..];
-            let [first, rest @ ..] = inner else { continue };
-            match self.aliases.get(first) {
-                Some(ways) => {
-                    next.extend(ways.iter().map(|way| [way.as_slice(), rest].concat()));
-                    // It may be something else all the same, where the alias is not in scope.
-                    if is_std(first) {
-                        done.push(inner.to_vec());
-                    }
+            // Where a module of the expansion's own is, what is in it counts as if it were here. It may be another one of that name,
+            // so each way to read it counts.
+            let last = path.len().saturating_sub(1);
+            let relative = path.iter().take_while(|name| is_relative(name)).count().min(last);
+            let own = |name: &&&str| !is_std(name) && self.modules.contains(**name);
+            let modules = path[relative..].iter().take_while(own).count();
+            for start in relative..=(relative + modules).min(last) {
+                let inner = &path[start..];
+                let Some((first, rest)) = inner.split_first() else { continue };
+                let ways = self.aliases.get(first).map_or(&[][..], |ways| ways);
+                next.extend(ways.iter().map(|way| [way.as_slice(), rest].concat()));
+                // It may be something else all the same, where the alias is not in scope.
+                if ways.is_empty() || is_std(first) {
+                    done.push(inner.to_vec());
                 }
-                _ => done.push(inner.to_vec()),
             }
         }
         Some(done)
     }
+}
+
+/// What a path may begin with that says where it begins.
+fn is_relative(name: &str) -> bool {
+    matches!(name, "self" | "super" | "crate")
 }
 
 /// Keywords that are no part of a path. Source: the reference's strict keywords.

@@ -16,6 +16,12 @@ const SEGMENTS: usize = 24;
 /// Names that one `use` brings.
 const LEAVES: usize = 2_000;
 
+/// Tokens of the head of an item that are looked at.
+const HEAD: usize = 256;
+
+/// Tokens of generics in a path that are passed over.
+const GENERICS: usize = 128;
+
 /// How many numbers or characters in a row are a table.
 const TABLE: usize = 64;
 
@@ -28,10 +34,10 @@ pub fn findings(tokens: &[(Token<'_>, Origin)]) -> Findings {
     let row = Row::of(tokens);
     let mut scan = Scan {
         row: &row,
-        names: Names::default(),
+        names: Names::of(row.tokens.len()),
         found: Findings::default(),
         judged: HashMap::new(),
-        added: Vec::new(),
+        added: None,
         hasher: RandomState::new(),
         lints_until: 0,
         again: row.tokens.len().saturating_mul(2),
@@ -91,9 +97,41 @@ impl<'r, 'a> Row<'r, 'a> {
         }
     }
 
+    /// Whether the name of a lifetime stands there.
+    fn is_lifetime(&self, n: usize) -> bool {
+        self.before(n) == Some(Token::Punct { ch: '\'', joint: true })
+    }
+
+    /// Whether a method's name stands there, or a field's. `..` is none of theirs.
+    fn is_method(&self, n: usize) -> bool {
+        self.punct(n.wrapping_sub(1)) == Some('.')
+            && self.get(n.wrapping_sub(2)) != Some(Token::Punct { ch: '.', joint: true })
+    }
+
+    /// What is behind the generics that begin there, if they are short.
+    fn generics(&self, from: usize) -> Option<usize> {
+        let mut open = 0_usize;
+        for n in from..from + GENERICS {
+            match self.get(n)? {
+                Token::Punct { ch: '<', .. } => open += 1,
+                Token::Punct { ch: '>', .. }
+                    if !matches!(self.before(n), Some(Token::Punct { ch: '-' | '=', joint: true })) =>
+                {
+                    open = open.saturating_sub(1);
+                    if open == 0 {
+                        return Some(n + 1);
+                    }
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+
     /// Whether what stands there is a part of a path that has begun before it.
     fn goes_on(&self, n: usize) -> bool {
-        self.is_after_colons(n) && n.checked_sub(3).is_some_and(|n| self.segment(n).is_some())
+        self.is_after_colons(n)
+            && n.checked_sub(3).is_some_and(|n| self.segment(n).is_some() && !self.is_lifetime(n))
     }
 
     fn punct(&self, n: usize) -> Option<char> {
@@ -141,6 +179,14 @@ impl<'r, 'a> Row<'r, 'a> {
         while let Some(segment) = self.segment(n) {
             segments.push(segment);
             n += 1;
+            // `std::<>::process` is a path, too.
+            if self.colons(n)
+                && self.punct(n + 2) == Some('<')
+                && let Some(behind) = self.generics(n + 2)
+                && self.colons(behind)
+            {
+                n = behind;
+            }
             let is_variable = self.punct(n + 2) == Some('$');
             let next = n + 2 + usize::from(is_variable);
             if !self.colons(n) || self.segment(next).is_none() || segments.len() >= SEGMENTS {
@@ -159,7 +205,7 @@ struct Scan<'r, 'a> {
     /// Paths that were judged before, by a digest that nobody can foretell, and what was found.
     judged: HashMap<u64, Vec<usize>>,
     /// What was found of the path that is being judged.
-    added: Vec<usize>,
+    added: Option<Vec<usize>>,
     hasher: RandomState,
     /// Up to there, names are those of lints.
     lints_until: usize,
@@ -176,18 +222,42 @@ struct Leaf<'a> {
     to: usize,
 }
 
+/// All that a `use` brings.
+struct Leaves<'a> {
+    list: Vec<Leaf<'a>>,
+    end: usize,
+    /// There is more of it, or something else than names.
+    is_cut: bool,
+}
+
+impl<'a> Leaves<'a> {
+    fn add(&mut self, path: &mut Path<'a>, name: Option<&'a str>, from: usize, to: usize) {
+        let path = std::mem::take(path);
+        let name = name.or_else(|| path.last().copied());
+        match name {
+            Some(name) if self.list.len() < LEAVES => self.list.push(Leaf { path, name, from, to }),
+            _ => self.is_cut = true,
+        }
+    }
+}
+
 impl<'a> Scan<'_, 'a> {
     /// What names stand for.
     fn define(&mut self) {
         let row = self.row;
-        for n in 0..row.tokens.len() {
+        let mut next = 0;
+        while next < row.tokens.len() {
+            let n = next;
+            next += 1;
             // All of these words are short.
             let Some(word) = row.ident(n).filter(|word| word.len() <= 6 && row.is_word(n, word)) else {
                 continue;
             };
             match word {
                 "use" => {
-                    for leaf in self.leaves(n).0 {
+                    let leaves = self.leaves(n);
+                    next = next.max(leaves.end);
+                    for leaf in leaves.list {
                         if leaf.name != "*" {
                             self.names.alias(leaf.name, leaf.path);
                         }
@@ -227,78 +297,76 @@ impl<'a> Scan<'_, 'a> {
         }
     }
 
-    /// What the `use` there brings, and where it ends.
-    fn leaves(&self, n: usize) -> (Vec<Leaf<'a>>, usize) {
+    /// What the `use` there brings.
+    fn leaves(&self, n: usize) -> Leaves<'a> {
         let row = self.row;
-        let mut leaves = Vec::new();
+        let mut leaves = Leaves { list: Vec::new(), end: n + 1, is_cut: false };
         let mut prefixes: Vec<Path<'a>> = Vec::new();
         let mut path: Path<'a> = Vec::new();
         let mut from = n + 1;
         let mut at = n + 1;
         // `use<'a>` of a type, and the word in a macro's pattern.
         if !(row.ident(at).is_some() || row.colons(at) || row.is_open(at, Delimiter::Brace)) {
-            return (leaves, at);
+            return leaves;
         }
-        let end = |leaves: &mut Vec<Leaf<'a>>, path: &mut Path<'a>, name: Option<&'a str>, from, to| {
-            let path = std::mem::take(path);
-            let name = name.or_else(|| path.last().copied());
-            if let Some(name) = name.filter(|_| leaves.len() < LEAVES) {
-                leaves.push(Leaf { path, name, from, to });
-            }
-        };
         loop {
-            match row.get(at) {
-                Some(Token::Ident { text: "as", .. }) if !path.is_empty() => {
-                    let name = row.ident(at + 1);
-                    end(&mut leaves, &mut path, name, from, at + 2);
+            let token = row.get(at);
+            leaves.end = at;
+            match token {
+                Some(Token::Ident { text: "as", raw: false }) if !path.is_empty() => {
+                    leaves.add(&mut path, row.ident(at + 1), from, at + 2);
                     at += 2;
+                    // Behind a name there is a comma, or the end.
+                    path = prefixes.last().cloned().unwrap_or_default();
+                    from = at;
                     continue;
                 }
                 // What it stands in is meant.
-                Some(Token::Ident { text: "self", .. }) if !path.is_empty() => {}
-                Some(Token::Ident { text, .. }) if path.len() < SEGMENTS => path.push(text),
+                Some(Token::Ident { text: "self", raw: false }) if !path.is_empty() => {}
+                Some(Token::Ident { text, raw })
+                    if (raw || !names::is_keyword(text)) && path.len() < SEGMENTS =>
+                {
+                    path.push(text);
+                }
                 Some(Token::Punct { ch: '*', .. }) => {
                     path.push("*");
-                    end(&mut leaves, &mut path, Some("*"), from, at + 1);
+                    leaves.add(&mut path, Some("*"), from, at + 1);
+                    path = prefixes.last().cloned().unwrap_or_default();
                 }
                 Some(Token::Open(Delimiter::Brace)) => {
                     prefixes.push(path.clone());
                     from = at + 1;
                 }
-                Some(Token::Punct { ch: ',', .. }) | Some(Token::Close(Delimiter::Brace)) => {
+                Some(Token::Punct { ch: ',', .. } | Token::Close(Delimiter::Brace)) => {
                     let is_new = !path.is_empty() && prefixes.last() != Some(&path);
-                    if is_new || row.ident(at - 1) == Some("self") {
-                        end(&mut leaves, &mut path, None, from, at);
+                    if is_new || row.is_word(at - 1, "self") {
+                        leaves.add(&mut path, None, from, at);
+                    }
+                    let is_end = matches!(token, Some(Token::Close(_)));
+                    if is_end {
+                        prefixes.pop();
+                        leaves.end = at + 1;
                     }
                     // Only in braces there are several.
-                    if prefixes.is_empty() {
-                        return (leaves, at);
-                    }
-                    if matches!(row.get(at), Some(Token::Close(_))) {
-                        if prefixes.pop().is_none() {
-                            return (leaves, at);
-                        }
-                        path.clear();
-                        at += 1;
-                        // Behind the braces of a path there is nothing more of it.
-                        if let Some(prefix) = prefixes.last() {
-                            path.clone_from(prefix);
-                            if row.punct(at) == Some(',') {
-                                at += 1;
-                                from = at;
-                            }
-                        }
-                        continue;
-                    }
-                    path = prefixes.last().cloned().unwrap_or_default();
+                    let Some(prefix) = prefixes.last() else { return leaves };
+                    // Behind the braces of a path there is nothing more of it.
+                    at += usize::from(is_end && row.punct(at + 1) == Some(','));
+                    path.clone_from(prefix);
                     from = at + 1;
                 }
-                Some(Token::Punct { ch: ':' | '$', .. }) => {}
+                Some(Token::Punct { ch: ':', .. }) => {}
+                Some(Token::Punct { ch: '$', .. }) if row.ident(at + 1).is_some() => {
+                    leaves.is_cut |= row.ident(at + 1) != Some("crate");
+                }
                 _ => {
-                    if !path.is_empty() && prefixes.is_empty() {
-                        end(&mut leaves, &mut path, None, from, at);
+                    leaves.is_cut |= !prefixes.is_empty() || path.len() >= SEGMENTS;
+                    if leaves.is_cut && !path.is_empty() {
+                        path.push("*");
+                        leaves.add(&mut path, Some("*"), from, at);
+                    } else if !path.is_empty() {
+                        leaves.add(&mut path, None, from, at);
                     }
-                    return (leaves, at);
+                    return leaves;
                 }
             }
             at += 1;
@@ -307,7 +375,9 @@ impl<'a> Scan<'_, 'a> {
 
     fn add(&mut self, kind: Kind, what: impl std::fmt::Display, n: usize) {
         let added = self.found.add(kind, what, self.row.number(n));
-        self.added.extend(added);
+        if let Some(all) = &mut self.added {
+            all.extend(added);
+        }
     }
 
     fn judge(&mut self) {
@@ -320,7 +390,7 @@ impl<'a> Scan<'_, 'a> {
             match token {
                 Token::Open(delimiter) => {
                     bodies.push(delimiter == Delimiter::Brace && std::mem::take(&mut is_impl));
-                    if delimiter == Delimiter::Bracket {
+                    if matches!(row.get(n + 1), Some(Token::Literal(_))) {
                         self.table(n);
                     }
                 }
@@ -336,7 +406,7 @@ impl<'a> Scan<'_, 'a> {
                     if matches!(row.ident(n + 1), Some("const" | "mut"))
                         && !row.is_open(n + 2, Delimiter::Brace) =>
                 {
-                    if row.is_made_one(n) {
+                    if row.is_made(n, n + 3) {
                         self.add(
                             Kind::RawPointer,
                             format_args!("*{}", row.ident(n + 1).unwrap_or_default()),
@@ -354,7 +424,13 @@ impl<'a> Scan<'_, 'a> {
                 }
                 Token::Punct { ch: '$', .. } if row.ident(n + 1) != Some("crate") => {
                     // A path of which a part is given to a macro that the expansion defines.
-                    let is_part = row.is_after_colons(n) || (row.ident(n + 1).is_some() && row.colons(n + 2));
+                    let is_name = row.ident(n + 1).is_some();
+                    let of = |name| names::is_std(name) || self.names.is_alias(name);
+                    let is_part = row.is_after_colons(n)
+                        || (is_name && (row.colons(n + 2) || row.punct(n + 2) == Some('!')))
+                        || row.ident(n.wrapping_sub(1)).is_some_and(of)
+                        || (row.punct(n.wrapping_sub(2)) == Some('#')
+                            && row.is_open(n.wrapping_sub(1), Delimiter::Bracket));
                     if is_part && row.is_made(n.saturating_sub(2), n + 4) {
                         let name = row.ident(n + 1).unwrap_or_default();
                         self.add(Kind::Unresolved, format_args!("a path with ${name}"), n);
@@ -362,12 +438,12 @@ impl<'a> Scan<'_, 'a> {
                 }
                 Token::Punct { .. } => {}
                 // A lifetime.
-                Token::Ident { .. } if row.before(n) == Some(Token::Punct { ch: '\'', joint: true }) => {}
+                Token::Ident { .. } if row.is_lifetime(n) => {}
                 Token::Ident { text, .. } => {
                     let starts = matches!(
                         row.before(n),
                         None | Some(
-                            Token::Open(_)
+                            Token::Open(Delimiter::Brace)
                                 | Token::Close(Delimiter::Brace | Delimiter::Bracket)
                                 | Token::Punct { ch: ';', .. }
                                 | Token::Ident { text: "unsafe" | "default" | "const" | "pub", .. }
@@ -438,9 +514,11 @@ impl<'a> Scan<'_, 'a> {
                 Some(Token::Literal(text)) => {
                     numbers += 1;
                     made |= row.tokens[n].1 == Origin::Made;
-                    match texts::value(text) {
-                        Some(value) => bytes.extend_from_slice(&value),
-                        None => bytes.extend(number(text)),
+                    if bytes.len() < texts::READ {
+                        match texts::value(text) {
+                            Some(value) => bytes.extend(value.iter().take(texts::READ)),
+                            None => bytes.extend(number(text)),
+                        }
                     }
                 }
                 Some(Token::Punct { ch: ',' | '-', .. }) => {}
@@ -454,7 +532,7 @@ impl<'a> Scan<'_, 'a> {
         if numbers >= TABLE {
             self.add(Kind::LargeLiteral, format_args!("a table of {numbers}"), open);
         }
-        if numbers >= SPELLED && bytes.len() >= numbers {
+        if numbers >= SPELLED && bytes.len() >= SPELLED {
             self.text(&bytes, open);
         }
     }
@@ -467,44 +545,30 @@ impl<'a> Scan<'_, 'a> {
             (path, end) = (vec!["unsafe"], at + 1);
         }
         let Some(&name) = path.first() else { return };
-        if !row.is_made(at, end + 1) && !row.is_made_one(at) {
+        // Many macros write the user's own attributes again, brackets and all. What is in them is his, but for what does much.
+        let is_given = !row.is_made(at, end + 1) && !row.is_made_one(at);
+        if is_given && !row.is_made(at.saturating_sub(1), end + 1) {
             return;
         }
         if path.len() > 1 && !is_tool(name) {
             self.path(&path, at, true);
         }
-        // It may be known by another name.
-        let ways = self.resolved(&path, at).unwrap_or_default();
-        let path = ways.into_iter().find(|way| *way != path).unwrap_or(path);
-        let (name, last) = (path.first().copied().unwrap_or(name), path.last().copied().unwrap_or(name));
-        if path.len() == 1 && name == "unsafe" && row.is_open(end, Delimiter::Parenthesis) {
-            self.add(Kind::Unsafe, "an unsafe attribute", at);
+        // It may be known by another name; and what it is called may be what it is.
+        let mut ways = self.resolved(&path, at).unwrap_or_default();
+        if names::of_attribute(name).is_some() && !ways.contains(&path) {
+            ways.push(path.clone());
+        }
+        if name == "unsafe" && row.is_open(end, Delimiter::Parenthesis) {
+            if !is_given {
+                self.add(Kind::Unsafe, "an unsafe attribute", at);
+            }
             return if depth < 8 { self.attribute(end + 1, depth + 1) } else { self.deep(at) };
         }
-        match names::of_attribute(last) {
-            Some(Kind::Lints) => {
-                let mut n = end + 1;
-                while row.is_open(end, Delimiter::Parenthesis) && row.ident(n).is_some() {
-                    let (lint, behind) = row.path(n);
-                    if lint != ["reason"] {
-                        self.add(Kind::Lints, format_args!("{name}({})", lint.join("::")), at);
-                    }
-                    n = behind + 1;
-                }
-                self.lints_until = self.lints_until.max(n);
-            }
-            Some(kind) => {
-                self.add(kind, format_args!("#[{}]", path.join("::")), at);
-                if matches!(last, "ctor" | "dtor" | "distributed_slice") {
-                    self.add(Kind::Macro, format_args!("#[{}]", path.join("::")), at);
-                }
-            }
-            None if name == "derive" => self.derives(end),
-            None if path.len() == 1 && names::is_quiet_attribute(name) => {}
-            None if path.len() > 1 && is_tool(name) => {}
-            None => self.add(Kind::Macro, format_args!("#[{}]", path.join("::")), at),
+        for way in &ways {
+            self.attribute_of(way, (at, end), is_given);
         }
-        if last == "cfg_attr" && row.is_open(end, Delimiter::Parenthesis) {
+        let is_conditional = ways.iter().any(|way| way.last() == Some(&"cfg_attr"));
+        if is_conditional && row.is_open(end, Delimiter::Parenthesis) {
             if depth >= 8 || self.again == 0 {
                 return self.deep(at);
             }
@@ -522,6 +586,43 @@ impl<'a> Scan<'_, 'a> {
                 }
                 n += 1;
             }
+        }
+    }
+
+    /// An attribute of that name.
+    fn attribute_of(&mut self, path: &[&'a str], (at, end): (usize, usize), is_given: bool) {
+        let row = self.row;
+        let (Some(&name), Some(&last)) = (path.first(), path.last()) else { return };
+        let kind = names::of_attribute(last);
+        let is_harmless = kind.is_none_or(|kind| matches!(kind, Kind::Lints | Kind::Cfg | Kind::MacroRules));
+        if is_given && is_harmless {
+            return;
+        }
+        match kind {
+            Some(Kind::Lints) => {
+                let mut n = end + 1;
+                while row.is_open(end, Delimiter::Parenthesis) && row.ident(n).is_some() {
+                    let (lint, behind) = row.path(n);
+                    if lint != ["reason"] {
+                        self.add(Kind::Lints, format_args!("{last}({})", lint.join("::")), at);
+                    }
+                    n = behind + 1;
+                    if row.punct(behind) != Some(',') {
+                        break;
+                    }
+                }
+                self.lints_until = self.lints_until.max(n);
+            }
+            Some(kind) => {
+                self.add(kind, format_args!("#[{}]", path.join("::")), at);
+                if matches!(last, "ctor" | "dtor" | "distributed_slice") {
+                    self.add(Kind::Macro, format_args!("#[{}]", path.join("::")), at);
+                }
+            }
+            None if last == "derive" => self.derives(end),
+            None if path.len() == 1 && names::is_quiet_attribute(name) => {}
+            None if path.len() > 1 && is_tool(name) => {}
+            None => self.add(Kind::Macro, format_args!("#[{}]", path.join("::")), at),
         }
     }
 
@@ -543,18 +644,24 @@ impl<'a> Scan<'_, 'a> {
                 self.add(Kind::Macro, format_args!("derive({})", path.join("::")), n);
             }
             n = behind + 1;
+            if row.punct(behind) != Some(',') {
+                break;
+            }
         }
     }
 
     /// A `use`: what it brings, judged. Returns where it ends.
     fn used(&mut self, n: usize) -> usize {
-        let (leaves, end) = self.leaves(n);
+        let Leaves { list: leaves, end, is_cut } = self.leaves(n);
         for n in n + 1..end {
             self.row.ident(n).into_iter().for_each(|word| self.word(word, n, false));
         }
+        if is_cut && self.row.is_made(n, end) {
+            self.add(Kind::Unresolved, "a use of which not all can be said", n);
+        }
         for leaf in leaves {
             // What stands before braces belongs to all that is in them.
-            if !self.row.is_made(leaf.from, leaf.to) && !self.row.is_made(n, leaf.from) {
+            if !self.row.is_made(leaf.from, leaf.to) && !self.row.is_made(n, leaf.from + 1) {
                 continue;
             }
             let at = leaf.from;
@@ -564,8 +671,9 @@ impl<'a> Scan<'_, 'a> {
                 self.add(Kind::Shadow, format_args!("use {} as {}", leaf.path.join("::"), leaf.name), at);
             }
             if names::of_macro(leaf.name).is_some() && !(is_own(leaf.name) && from_std) {
-                let is_quiet =
-                    matches!(leaf.name, "file" | "line" | "column" | "env" | "pin" | "try" | "ready");
+                // Many functions and modules have such names.
+                let is_quiet = !from_std
+                    && matches!(leaf.name, "file" | "line" | "column" | "env" | "pin" | "try" | "ready");
                 if !is_quiet {
                     self.add(
                         Kind::Shadow,
@@ -578,14 +686,16 @@ impl<'a> Scan<'_, 'a> {
                 match &leaf.path[..] {
                     ["self" | "super" | "crate", ..] | [_] => {}
                     [root, rest @ ..] if names::is_std(root) && rest.contains(&"prelude") => {}
-                    path if path.iter().rev().nth(1).is_some_and(|of| is_type(of)) => {}
+                    // Variants of an enum that is not the expansion's own.
+                    path if path
+                        .iter()
+                        .rev()
+                        .nth(1)
+                        .is_some_and(|of| is_type(of) && !self.names.is_known(of)) => {}
                     path => self.add(Kind::Unresolved, format_args!("use {}", path.join("::")), at),
                 }
             }
             self.path(&leaf.path, at, false);
-        }
-        if self.row.segment(end).is_some() && self.row.is_after_colons(end) {
-            self.add(Kind::Unresolved, "a use that is too long", n);
         }
         end.max(n + 1)
     }
@@ -604,7 +714,7 @@ impl<'a> Scan<'_, 'a> {
             return;
         }
         match word {
-            "unsafe" if row.is_made_one(n) => {
+            "unsafe" if row.is_made_one(n) || self.is_head_made(n) => {
                 let of = match row.get(n + 1) {
                     Some(Token::Open(_)) => "block",
                     Some(Token::Ident { text, .. }) => text,
@@ -612,10 +722,10 @@ impl<'a> Scan<'_, 'a> {
                 };
                 self.add(Kind::Unsafe, format_args!("unsafe {of}"), n);
             }
-            "static" if row.ident(n + 1) == Some("mut") && row.is_made_one(n) => {
+            "static" if row.ident(n + 1) == Some("mut") && row.is_made(n, n + 3) => {
                 self.add(Kind::Unsafe, "static mut", n);
             }
-            "extern" if row.is_made_one(n) => match row.get(n + 1) {
+            "extern" if row.is_made(n, n + 3) => match row.get(n + 1) {
                 Some(Token::Ident { text: "crate", .. }) => {
                     let of = row.ident(n + 2).unwrap_or_default();
                     let name = row.ident(n + 4).filter(|_| row.ident(n + 3) == Some("as")).unwrap_or(of);
@@ -629,7 +739,7 @@ impl<'a> Scan<'_, 'a> {
                 Some(Token::Literal(abi)) => self.add(Kind::Ffi, format_args!("extern {abi}"), n),
                 _ => self.add(Kind::Ffi, "extern", n),
             },
-            "mod" if row.punct(n + 2) == Some(';') && row.is_made_one(n) => {
+            "mod" if row.punct(n + 2) == Some(';') && row.is_made(n, n + 3) => {
                 let name = row.ident(n + 1).unwrap_or_default();
                 self.add(Kind::Include, format_args!("mod {name};"), n);
             }
@@ -648,19 +758,30 @@ impl<'a> Scan<'_, 'a> {
             "fn" | "type" | "const" | "static" => !in_impl,
             _ => false,
         };
+        let after = n + 1 + usize::from(row.is_word(n + 1, "mut"));
+        // `*const u8` is a type.
+        let is_pointer = row.punct(n.wrapping_sub(1)) == Some('*') || row.is_word(n.wrapping_sub(1), "raw");
         if is_item
-            && let Some(name) = row.ident(n + 1)
+            && !is_pointer
+            && let Some(name) = row.ident(after)
             && names::is_prelude(name)
-            && row.is_made(n, n + 2)
+            && row.is_made(n, after + 1)
         {
             self.add(Kind::Shadow, format_args!("{word} {name}"), n);
         }
     }
 
+    /// Whether what the `unsafe` there is about was put together up to its braces: an `impl`'s head, a function's.
+    fn is_head_made(&self, n: usize) -> bool {
+        let row = self.row;
+        let is_end = |&n: &usize| row.is_open(n, Delimiter::Brace) || row.punct(n) == Some(';');
+        (n + 1..n + HEAD).find(is_end).is_some_and(|end| row.is_made(n, end + 1))
+    }
+
     /// A path or name that begins there, or a macro's call.
     fn name(&mut self, n: usize) {
         let row = self.row;
-        if !row.colons(n + 1) && row.punct(n + 1) != Some('!') && row.punct(n.wrapping_sub(1)) != Some('.') {
+        if !row.colons(n + 1) && row.punct(n + 1) != Some('!') && !row.is_method(n) {
             return self.single(n);
         }
         let leading = row.is_after_colons(n);
@@ -668,8 +789,9 @@ impl<'a> Scan<'_, 'a> {
         let from = if leading { n - 2 } else { n };
         let Some(&last) = path.last() else { return };
         let is_made = row.is_made(from, end);
-        if row.punct(n.wrapping_sub(1)) == Some('.') {
+        if row.is_method(n) {
             let is_called = row.is_open(end, Delimiter::Parenthesis) || row.colons(end);
+            let is_made = row.is_made(n - 1, end + 1);
             if let Some(kind) = names::of_method(last).filter(|_| is_called && is_made) {
                 self.add(kind, format_args!(".{last}()"), n);
             }
@@ -682,7 +804,7 @@ impl<'a> Scan<'_, 'a> {
         let is_call = row.punct(end) == Some('!')
             && matches!(row.get(end + 1), Some(Token::Open(_) | Token::Ident { .. }));
         if is_call {
-            if is_made || row.is_made(end - 1, end + 1) {
+            if is_made || row.is_made(end - 1, end + 2) {
                 self.called(&path, n, end + 1);
             }
             return;
@@ -698,6 +820,8 @@ impl<'a> Scan<'_, 'a> {
                 self.add(Kind::Unresolved, format_args!("{}, partly given", path.join("::")), n);
             }
             self.path(&path, n, true);
+        } else {
+            self.single(n);
         }
     }
 
@@ -712,13 +836,15 @@ impl<'a> Scan<'_, 'a> {
         }
         if known {
             self.path(&[name], n, false);
-        } else if let Some(kind) = of_type.filter(|_| !self.names.is_known(name)) {
+        } else if let Some(kind) = of_type.filter(|_| !self.names.is_alias(name)) {
             // A struct of that name that is made here, and a variant of an enum, are none of std's.
             let is_bound = !row.is_open(n + 1, Delimiter::Brace) && kind != Kind::Process;
             if is_bound {
                 self.add(Kind::Unresolved, format_args!("{name}, which may be one of std's"), n);
             }
-        } else if let Some(kind) = of_last.filter(|_| row.is_open(n + 1, Delimiter::Parenthesis)) {
+        } else if let Some(kind) =
+            of_last.filter(|_| row.is_open(n + 1, Delimiter::Parenthesis) || row.colons(n + 1))
+        {
             self.add(kind, name, n);
         }
     }
@@ -743,14 +869,14 @@ impl<'a> Scan<'_, 'a> {
             found.iter().for_each(|&n| self.found.again(n));
             return;
         }
-        self.added.clear();
+        self.added = Some(Vec::new());
         for way in self.resolved(path, n).unwrap_or_default() {
             // A `use` of a crate's name alone uses nothing of it yet.
             if way.len() > 1 || is_used {
                 self.resolved_path(&way, path, n);
             }
         }
-        self.judged.insert(key, std::mem::take(&mut self.added));
+        self.judged.insert(key, self.added.take().unwrap_or_default());
     }
 
     fn resolved_path(&mut self, way: &[&'a str], written: &[&'a str], n: usize) {
@@ -768,6 +894,10 @@ impl<'a> Scan<'_, 'a> {
                 }
             } else if names::of_macro(last) == Some(Some(Kind::Include)) && rest.len() == 1 {
                 self.add(Kind::Include, what(), n);
+            } else if let Some(kind) = names::of_method(last).filter(|_| rest.len() > 1) {
+                self.add(kind, what(), n);
+            } else if rest.first() == Some(&"path") && last == "metadata" {
+                self.add(Kind::Fs, what(), n);
             }
             return;
         }
@@ -795,7 +925,7 @@ impl<'a> Scan<'_, 'a> {
             && !is_own
             && is_type(first)
             && names::of_type(first).is_some()
-            && !self.names.is_known(first)
+            && !self.names.is_alias(first)
         {
             self.add(Kind::Unresolved, format_args!("{first}, which may be one of std's"), n);
         }
@@ -804,7 +934,18 @@ impl<'a> Scan<'_, 'a> {
     /// A macro that is called there. `at` is where what it is given begins.
     fn called(&mut self, path: &[&'a str], n: usize, at: usize) {
         let row = self.row;
-        for way in self.resolved(path, n).unwrap_or_default() {
+        let mut ways = self.resolved(path, n).unwrap_or_default();
+        // What it is called may be what it is: where the alias is not in scope.
+        if path.last().is_some_and(|last| names::of_macro(last).is_some())
+            && !ways.iter().any(|way| way == path)
+        {
+            ways.push(path.to_vec());
+        }
+        let is_joining = |way: &Path<'_>| matches!(way.last(), Some(&("concat" | "concat_bytes")));
+        if ways.iter().any(is_joining) {
+            self.joined(at);
+        }
+        for way in ways {
             let (Some(&first), Some(&last)) = (way.first(), way.last()) else { continue };
             let of_std = (way.len() == 1 || names::is_std(first)).then(|| names::of_macro(last)).flatten();
             match of_std {
@@ -816,7 +957,6 @@ impl<'a> Scan<'_, 'a> {
                     }
                 }
                 Some(Some(kind)) => self.add(kind, format_args!("{last}!"), n),
-                Some(None) if matches!(last, "concat" | "concat_bytes") => self.joined(at),
                 Some(None) => {}
                 None => {
                     let name = way.join("::");
@@ -832,19 +972,29 @@ impl<'a> Scan<'_, 'a> {
         }
     }
 
-    /// Texts that are put together: what they come to.
+    /// Texts that are put together: what they come to, with what stands in macros that are called there.
     fn joined(&mut self, open: usize) {
         let row = self.row;
-        let mut text = Vec::new();
-        let mut n = open + 1;
-        loop {
-            match row.get(n) {
-                Some(Token::Literal(part)) => match texts::value(part) {
-                    Some(value) => text.extend_from_slice(&value),
+        let (mut text, mut depth) = (Vec::new(), 0_usize);
+        let mut n = open;
+        while let Some(token) = row.get(n) {
+            let Some(again) = self.again.checked_sub(1) else { return self.deep(open) };
+            self.again = again;
+            match token {
+                Token::Open(_) => depth += 1,
+                Token::Close(_) => depth = depth.saturating_sub(1),
+                _ if text.len() >= texts::READ => {}
+                Token::Literal(part) => match texts::value(part) {
+                    Some(value) => text.extend(value.iter().take(texts::READ)),
                     None => text.extend_from_slice(part.as_bytes()),
                 },
-                Some(Token::Punct { ch: ',', .. }) => {}
-                _ => break,
+                Token::Ident { text: part, .. } if row.punct(n + 1) != Some('!') => {
+                    text.extend_from_slice(part.as_bytes());
+                }
+                _ => {}
+            }
+            if depth == 0 {
+                break;
             }
             n += 1;
         }
@@ -864,12 +1014,14 @@ fn is_type(name: &str) -> bool {
 
 /// A number's text, if it is that of a byte.
 fn number(text: &str) -> Option<u8> {
-    let text = text.trim_end_matches("u8").trim_end_matches("i32").trim_end_matches("u32").replace('_', "");
-    let (digits, radix) = match text.get(..2) {
-        Some("0x") => (&text[2..], 16),
-        Some("0b") => (&text[2..], 2),
-        Some("0o") => (&text[2..], 8),
-        _ => (text.as_str(), 10),
+    const TYPES: [&str; 12] =
+        ["u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize"];
+    let digits = TYPES.iter().find_map(|of| text.strip_suffix(of)).unwrap_or(text).replace('_', "");
+    let (digits, radix) = match digits.get(..2) {
+        Some("0x") => (&digits[2..], 16),
+        Some("0b") => (&digits[2..], 2),
+        Some("0o") => (&digits[2..], 8),
+        _ => (digits.as_str(), 10),
     };
     u8::from_str_radix(digits, radix).ok()
 }

@@ -7,8 +7,8 @@ use super::Kind;
 /// The longest text that is no large one, in bytes.
 const LARGE: usize = 1_024;
 
-/// Bytes of a text that are read. What is longer is a finding by that.
-const READ: usize = 16 << 10;
+/// Bytes that are read at once, and of what is put together.
+pub(super) const READ: usize = 16 << 10;
 
 /// The shortest text that may look random, in characters.
 const RANDOM: usize = 32;
@@ -93,31 +93,28 @@ pub(super) fn kinds(value: &[u8], mut found: impl FnMut(Kind)) {
     if value.len() > LARGE {
         found(Kind::LargeLiteral);
     }
-    let value = &value[..value.len().min(READ)];
-    if value.len() < 3 && value.is_ascii() {
-        return;
-    }
-    let text = String::from_utf8_lossy(value);
     if !value.is_ascii() {
-        if text.contains(is_hidden) {
+        if String::from_utf8_lossy(value).contains(is_hidden) {
             found(Kind::Bidi);
         }
         found(Kind::NonAscii);
     }
+    if matches!(value, b"sh") {
+        found(Kind::Shell);
+    }
     if value.len() < 3 {
         return;
     }
-    if is_random(value) {
-        found(Kind::HighEntropy);
-    }
-    if is_address(&text) {
-        found(Kind::Url);
-    }
-    if is_shell(&text) {
-        found(Kind::Shell);
-    }
-    if is_code(&text) {
-        found(Kind::CodeText);
+    // In pieces: what stands across two of them is one of a text that is long.
+    for value in value.chunks(READ) {
+        let text = String::from_utf8_lossy(value);
+        let is: [(Kind, bool); 4] = [
+            (Kind::HighEntropy, is_random(value)),
+            (Kind::Url, is_address(&text)),
+            (Kind::Shell, is_shell(&text)),
+            (Kind::CodeText, is_code(&text)),
+        ];
+        is.into_iter().filter(|(_, is)| *is).for_each(|(kind, _)| found(kind));
     }
 }
 
@@ -147,19 +144,18 @@ fn is_random(value: &[u8]) -> bool {
             let hex = word.iter().all(u8::is_ascii_hexdigit)
                 && has(u8::is_ascii_digit)
                 && has(u8::is_ascii_alphabetic);
-            let mixed = has(u8::is_ascii_digit) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase);
+            let mixed = has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic);
             (hex && entropy(word) > 3.0) || (mixed && entropy(word) > 3.9)
         })
 }
 
 fn is_address(text: &str) -> bool {
-    if let Some(at) = text.find("://")
-        && text[..at].chars().next_back().is_some_and(|c| c.is_ascii_alphanumeric())
-    {
+    let has_scheme = |(at, _): (usize, &str)| text[..at].ends_with(|c: char| c.is_ascii_alphanumeric());
+    if text.match_indices("://").any(has_scheme) {
         return true;
     }
     let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '_' | '[' | ']');
-    text.split(|c: char| !is_part(c)).any(is_host)
+    text.split(|c: char| !is_part(c)).any(|word| is_host(&word.to_ascii_lowercase()))
 }
 
 /// An IP address, a name with a port, or a name of a well-known domain.
@@ -182,7 +178,7 @@ fn is_host(word: &str) -> bool {
         let parts: Vec<&str> = name.split('.').collect();
         parts.len() == 4 && parts.iter().all(|part| part.parse::<u8>().is_ok())
     };
-    if is_four(name) || is_six(name) {
+    if is_four(name) || is_six(name) || is_six(word) {
         return true;
     }
     let Some((before, domain)) = name.trim_matches('.').rsplit_once('.') else {
@@ -195,8 +191,8 @@ fn is_host(word: &str) -> bool {
 
 /// An address as it is written with a port: `[2001:db8::1]`.
 fn is_six(name: &str) -> bool {
-    let inner = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
-    inner.is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok())
+    let inner = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    inner.parse::<std::net::Ipv6Addr>().is_ok()
 }
 
 fn is_shell(text: &str) -> bool {
