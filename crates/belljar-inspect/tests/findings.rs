@@ -263,15 +263,15 @@ fn given_tokens_may_be_parts_of_something_else() {
     }
     let row = Row::of("#[path = \"x.rs\"] mod a {}");
     let mut tokens = row.tokens(false);
-    for n in 2..5 {
-        tokens[n].1 = Origin::Given(n as u32);
+    for (n, (_, origin)) in tokens.iter_mut().enumerate().take(5).skip(2) {
+        *origin = Origin::Given(n as u32);
     }
     assert!(findings(&tokens).kinds.has(Kind::Include));
     // Attributes of the user's that are written again are his.
     let row = Row::of("#[allow(unused)] mod a {}");
     let mut tokens = row.tokens(false);
-    for n in 2..6 {
-        tokens[n].1 = Origin::Given(n as u32);
+    for (n, (_, origin)) in tokens.iter_mut().enumerate().take(6).skip(2) {
+        *origin = Origin::Given(n as u32);
     }
     assert_eq!(findings(&tokens), Findings::default());
 }
