@@ -4,7 +4,7 @@
 //! that do:
 //!
 //! ```text
-//! order-3 ── depends on ──> order-2 ──> order-1 ──> the guest that most waits for
+//! order-2 ── depends on ──> order-1 ──> order-0 ──> the guest that most waits for
 //!    │                         └──────> the second
 //!    └────────────────────────────────> the third
 //! ```

@@ -406,7 +406,7 @@ pub enum Class {
 }
 
 /// Source: the reference's strict and reserved keywords, and those of the weak ones that are never a name here.
-const KEYWORDS: [&str; 39] = [
+pub(crate) const KEYWORDS: [&str; 39] = [
     "Self", "as", "async", "await", "break", "const", "continue", "crate", "dyn", "else", "enum", "extern",
     "false", "fn", "for", "if", "impl", "in", "let", "loop", "match", "mod", "move", "mut", "pub", "ref",
     "return", "self", "static", "struct", "super", "trait", "true", "try", "type", "unsafe", "use", "where",

@@ -203,7 +203,11 @@ fn ways_around_are_closed() {
         ("use super::*; fn f() { transmute::<A, B>(x) }", "raw-pointer"),
         ("enum E { Ok(u8), Err } use E::*;", "unresolved"),
         ("fn f(x: &(impl Sized)) { fn Ok() {} }", "shadow"),
+        // Names in edition 2015.
+        ("use std as dyn; fn f() { dyn::process::exit(0) }", "unresolved"),
+        ("extern crate std as async; fn f() { async::process::exit(0) }", "unresolved"),
         ("static mut None: u8 = 0;", "shadow"),
+        ("impl A { fn f() { h!{ use a::{ unsafe {} } } fn Ok() {} } }", "shadow"),
         ("use crate::v\u{430}lidate as validate;", "non-ascii"),
         ("const A: &str = \"sh\";", "shell"),
         ("const A: &str = concat!(\"/bi\", concat!(\"n/s\", \"h\"));", "shell"),

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Kind;
+use crate::rust::KEYWORDS;
 
 /// Segments of a path.
 pub(super) type Path<'a> = Vec<&'a str>;
@@ -111,47 +112,15 @@ fn is_relative(name: &str) -> bool {
     matches!(name, "self" | "super" | "crate")
 }
 
-/// Keywords that are no part of a path. Source: the reference's strict keywords.
+/// Whether a word is a keyword that is no part of a path.
 pub(super) fn is_keyword(name: &str) -> bool {
-    name.len() <= 8
-        && name.as_bytes().first().is_some_and(u8::is_ascii_lowercase)
-        && matches!(
-            name,
-            "as" | "async"
-                | "await"
-                | "break"
-                | "const"
-                | "continue"
-                | "dyn"
-                | "else"
-                | "enum"
-                | "extern"
-                | "false"
-                | "fn"
-                | "for"
-                | "if"
-                | "impl"
-                | "in"
-                | "let"
-                | "loop"
-                | "match"
-                | "mod"
-                | "move"
-                | "mut"
-                | "pub"
-                | "ref"
-                | "return"
-                | "static"
-                | "struct"
-                | "trait"
-                | "true"
-                | "type"
-                | "unsafe"
-                | "use"
-                | "where"
-                | "while"
-                | "yield"
-        )
+    let may_be_one = name.len() <= 8 && name.as_bytes().first().is_some_and(u8::is_ascii_lowercase);
+    may_be_one && !matches!(name, "self" | "super" | "crate" | "try") && KEYWORDS.binary_search(&name).is_ok()
+}
+
+/// Whether a word is a keyword in some editions, and a name in others: what has it for its name can't be followed.
+pub(super) fn is_keyword_later(name: &str) -> bool {
+    matches!(name, "async" | "await" | "dyn" | "try" | "gen")
 }
 
 pub(super) fn is_std(name: &str) -> bool {

@@ -453,7 +453,16 @@ impl<'a> Scan<'_, 'a> {
                         is_impl = true;
                     }
                     if row.is_word(n, "use") {
-                        n = self.used(n);
+                        let end = self.used(n);
+                        // One that is cut short leaves braces open.
+                        for n in n..end {
+                            match row.get(n) {
+                                Some(Token::Open(_)) => bodies.push(false),
+                                Some(Token::Close(_)) => drop(bodies.pop()),
+                                _ => {}
+                            }
+                        }
+                        n = end;
                         continue;
                     }
                     let in_impl = bodies.last().copied().unwrap_or_default();
@@ -626,8 +635,9 @@ impl<'a> Scan<'_, 'a> {
         }
     }
 
+    /// Says that what nests there was not looked at to the end.
     fn deep(&mut self, at: usize) {
-        self.add(Kind::Unresolved, "attributes in attributes", at);
+        self.add(Kind::Unresolved, "what nests too deep, or too often", at);
     }
 
     fn derives(&mut self, open: usize) {
@@ -665,6 +675,9 @@ impl<'a> Scan<'_, 'a> {
                 continue;
             }
             let at = leaf.from;
+            if names::is_keyword_later(leaf.name) {
+                self.add(Kind::Unresolved, format_args!("use {} as {}", leaf.path.join("::"), leaf.name), at);
+            }
             let is_own = |name: &str| leaf.path.last() == Some(&name);
             let from_std = leaf.path.first().is_some_and(|first| names::is_std(first));
             if names::is_prelude(leaf.name) && !(is_own(leaf.name) && (from_std || leaf.path.len() == 1)) {
@@ -729,6 +742,9 @@ impl<'a> Scan<'_, 'a> {
                 Some(Token::Ident { text: "crate", .. }) => {
                     let of = row.ident(n + 2).unwrap_or_default();
                     let name = row.ident(n + 4).filter(|_| row.ident(n + 3) == Some("as")).unwrap_or(of);
+                    if names::is_keyword_later(name) {
+                        self.add(Kind::Unresolved, format_args!("extern crate {of} as {name}"), n);
+                    }
                     if !names::is_std(of) && of != "self" {
                         self.add(Kind::Crate, of, n);
                     }
